@@ -1,0 +1,1 @@
+//! The failover client library of the marketplace, and the buyer and seller command lines.

@@ -1,0 +1,1 @@
+//! Launches, watches, steers and measures a whole Agora cluster.

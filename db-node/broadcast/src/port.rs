@@ -1,0 +1,231 @@
+//! The port between the protocol and whoever drives it: what goes in, what comes out, what must be durable.
+//!
+//! The contract of the driver:
+//! - it calls `step` for each input, and then carries out the outputs in their order;
+//! - `Persist`s are made durable in the order of their ids, and reported, all at once if it likes, with `Persisted`;
+//!   several that wait together should share one fsync;
+//! - a `Send` may be lost, doubled, delayed or reordered, but not altered;
+//! - `Deliver`s are applied in order. What is applied may be written to the state store without an fsync of its own:
+//!   the log has it. Before a `Write::Purge` is carried out the state store must be durable up to that slot.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::ids::{Epoch, Incarnation, MemberId, RequestId, RosterEntry, Slot};
+
+/// What time it is, in both senses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Never goes back; since an arbitrary moment. Drives timers.
+    pub monotonic: Duration,
+    /// Milliseconds since the Unix epoch, as this member's clock has it, which may be wrong. Becomes slot times.
+    pub wall_ms: u64,
+}
+
+/// A batch of commands on its way to be sequenced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Who sent it, and its place among what that sender sent.
+    pub id: RequestId,
+    /// The commands, opaque, in the order in which they are applied.
+    pub commands: Vec<Bytes>,
+}
+
+/// What an owner assigned to a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    /// The epoch of the assignment.
+    pub epoch: Epoch,
+    /// The slot.
+    pub slot: Slot,
+    /// The requests, in the order in which they are applied.
+    pub requests: Vec<RequestId>,
+    /// The slot's time in milliseconds since the Unix epoch; never below that of the slot before.
+    pub time_ms: u64,
+}
+
+/// A slot as it stands in the log: the sequence with all bodies that it lists, in the same order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What was assigned.
+    pub sequence: Sequence,
+    /// The requests' bodies, shared with whoever else holds them.
+    pub bodies: Vec<Arc<Request>>,
+}
+
+/// What came before the first entry of a log: the protocol's part of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// The last slot that the snapshot covers; 0 if the log is whole.
+    pub slot: Slot,
+    /// The epoch in which that slot was assigned.
+    pub epoch: Epoch,
+    /// That slot's time.
+    pub time_ms: u64,
+    /// Per sender and incarnation, the last local_seq that was sequenced up to there.
+    pub sequenced: BTreeMap<(MemberId, Incarnation), u64>,
+}
+
+/// All that a member finds on its disk when it starts (its incarnation already raised and made durable).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Durable {
+    /// The incarnation of this start.
+    pub incarnation: Incarnation,
+    /// The highest epoch promised.
+    pub promised: Epoch,
+    /// The epoch that the log belongs to.
+    pub accepted: Epoch,
+    /// The roster of the accepted epoch.
+    pub roster: Vec<RosterEntry>,
+    /// What the log starts from.
+    pub base: Base,
+    /// The log above the base, contiguous.
+    pub entries: Vec<Entry>,
+    /// The last slot that is applied to the state on this member's disk; at least `base.slot`. Delivery goes on after it.
+    pub applied: Slot,
+}
+
+/// Names a call of `Input::Propose` to whoever made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProposalId(pub u64);
+
+/// Names a call of `Input::Read` to whoever made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReadId(pub u64);
+
+/// Numbers the `Output::Persist`s of one start, from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PersistId(pub u64);
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A message arrived. `from` is whom the transport knows to have sent it.
+    Receive {
+        /// The peer.
+        from: MemberId,
+        /// What it said.
+        message: crate::Message,
+    },
+    /// Commands of clients that waited together. They become one request.
+    Propose {
+        /// How the outputs name it.
+        proposal: ProposalId,
+        /// Not empty.
+        commands: Vec<Bytes>,
+    },
+    /// Reads that waited together want the slot up to which the state must be applied.
+    Read {
+        /// How the outputs name it.
+        read: ReadId,
+    },
+    /// All `Persist`s up to and including this one are durable.
+    Persisted {
+        /// The last of them.
+        upto: PersistId,
+    },
+    /// The state store is durable up to this slot: the log below may be purged when the protocol sees fit.
+    StateDurable {
+        /// The last slot that it covers.
+        slot: Slot,
+    },
+    /// A hint: the connection from this peer broke, or none can be made.
+    PeerLost {
+        /// The peer.
+        peer: MemberId,
+    },
+    /// Time has passed: due when `next_wakeup` says, harmless at any time.
+    Tick,
+}
+
+/// Something is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send it to one peer.
+    Send {
+        /// Never this member itself.
+        to: MemberId,
+        /// The message.
+        message: crate::Message,
+    },
+    /// Make these durable, all or nothing and in this order, and report it with `Input::Persisted`.
+    Persist {
+        /// In steps of one.
+        id: PersistId,
+        /// What to write.
+        writes: Vec<Write>,
+    },
+    /// A committed slot: apply it.
+    Deliver(Delivery),
+    /// A proposal became this request. It is answered when a delivery lists it.
+    Proposed {
+        /// The proposal.
+        proposal: ProposalId,
+        /// The request that it became.
+        request: RequestId,
+    },
+    /// A proposal was not taken. Nothing happened.
+    ProposalRefused {
+        /// The proposal.
+        proposal: ProposalId,
+        /// Why.
+        why: Refused,
+    },
+    /// Reads may be answered from the state once this slot is applied.
+    ReadReady {
+        /// The read.
+        read: ReadId,
+        /// The read slot.
+        slot: Slot,
+    },
+    /// A read was given up. Repeat it here or elsewhere.
+    ReadRefused {
+        /// The read.
+        read: ReadId,
+        /// Why.
+        why: Refused,
+    },
+}
+
+/// Why a proposal or a read was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Too much is under way: back-pressure.
+    Overloaded,
+    /// This member can't reach a majority, or only learns.
+    Unavailable,
+}
+
+/// A change of what is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// `promised` becomes this epoch.
+    Promise(Epoch),
+    /// `accepted` and the roster become these; `promised` is at least this epoch from then on.
+    Accept {
+        /// The epoch.
+        epoch: Epoch,
+        /// Its roster.
+        roster: Vec<RosterEntry>,
+    },
+    /// Entries at the end of the log, contiguous with it.
+    Append(Vec<Entry>),
+    /// Everything above this slot is dropped from the log.
+    TruncateAfter(Slot),
+    /// The log below and including the base is dropped; the state store covers it.
+    Purge(Base),
+}
+
+/// A committed slot with its contents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Slots are delivered in order, without holes.
+    pub slot: Slot,
+    /// The slot's time in milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// What to apply, in order.
+    pub requests: Vec<Arc<Request>>,
+}

@@ -1,0 +1,1 @@
+//! The customer database: accounts, sessions, carts and purchases as a pure state machine.

@@ -1,0 +1,1 @@
+//! The database node: one member of the customer or of the product group.

@@ -1,0 +1,1 @@
+//! The stateless frontends: REST for buyers and sellers, the purchase saga, and the financial service.
