@@ -1,1 +1,15 @@
 //! What every process of a cluster does alike: read the cluster file, log, stop when told.
+//!
+//! It knows neither the databases nor the marketplace.
+
+mod cluster_file;
+mod lifeline;
+mod logging;
+mod shutdown;
+
+pub use cluster_file::{
+    Admission, ClusterFile, ClusterFileError, Endpoint, Financial, Links, Role, standard_cluster,
+};
+pub use lifeline::{LIFELINE_VARIABLE, watch_lifeline};
+pub use logging::init_logging;
+pub use shutdown::shutdown_signal;

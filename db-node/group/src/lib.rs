@@ -1,1 +1,9 @@
-//! A replicated state machine behind one handle: the broadcast group and the openraft group.
+//! A replicated state machine behind one handle.
+//!
+//! Two ways to replicate, one face: [`GroupHandle`] takes commands and queries as bytes and answers them linearizably, whether
+//! the rotating-sequencer broadcast (`broadcast`) or openraft (`raft`) is behind it. It drives any
+//! [`StateMachine`](agora_machine::StateMachine) and knows nothing of the marketplace, nor of who calls.
+
+mod handle;
+
+pub use handle::{Command, Failure, GroupHandle, GroupStatus, Protocol, Query};
