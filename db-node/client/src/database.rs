@@ -1,0 +1,269 @@
+//! The face of a group for its callers: execute, query, status.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use agora_proto::database::database_client::DatabaseClient;
+use agora_proto::database::{StatusReply, StatusRequest, call};
+use agora_proto::limits::COMMAND_BYTES;
+use bytes::Bytes;
+use prost::Message;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::transport::Channel;
+
+use crate::attempts::{Attempts, Kind};
+use crate::error::CallError;
+use crate::keeper;
+use crate::leader::{self, Leader};
+use crate::node::Node;
+use crate::options::Options;
+use crate::pipeline::{Failed, Sent};
+use crate::routing::choose;
+use crate::schema::{Commands, Schema};
+
+/// How long callers are asked to stay away when this client has too much under way.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+/// A database group. Cheap to clone; the connections close when the last clone is gone.
+///
+/// It connects at the first call, on the runtime of that call, and must not outlive that runtime.
+pub struct Database<S> {
+    group: Arc<Group>,
+    schema: PhantomData<fn() -> S>,
+}
+
+impl<S> Clone for Database<S> {
+    fn clone(&self) -> Self {
+        Database { group: Arc::clone(&self.group), schema: PhantomData }
+    }
+}
+
+impl<S: Schema> Database<S> {
+    /// A client of these nodes, by name and address. Never fails: nodes that are down are tried until they are up.
+    pub fn connect(nodes: Vec<(String, SocketAddr)>, options: Options) -> Self {
+        let nodes =
+            nodes.into_iter().map(|(name, address)| Arc::new(Node::new(name, address))).collect::<Vec<_>>();
+        let group = Group {
+            database: S::DATABASE,
+            commands: S::COMMANDS,
+            channels: nodes.iter().map(|_| OnceLock::new()).collect(),
+            nodes,
+            calls: Semaphore::new(options.calls_max.min(Semaphore::MAX_PERMITS)),
+            options,
+            leader: Arc::new(Leader::unknown()),
+            turn: AtomicUsize::new(rand::random_range(0..1024)),
+            came_up: Arc::new(Notify::new()),
+            started: OnceLock::new(),
+        };
+        Database { group: Arc::new(group), schema: PhantomData }
+    }
+
+    /// Changes the state, and returns the database's response. Repeats the command at other nodes until the deadline; its
+    /// idempotency key makes that safe.
+    ///
+    /// # Errors
+    /// See [`CallError`]. Only `OutcomeUnknown` leaves open whether the command took effect.
+    pub async fn execute(
+        &self,
+        command: &S::Command,
+        deadline: std::time::Instant,
+    ) -> Result<S::Response, CallError> {
+        let response =
+            self.group.call(Kind::Command, command.encode_to_vec().into(), deadline.into()).await?;
+        S::Response::decode(response)
+            .map_err(|error| CallError::OutcomeUnknown(format!("the node's response can't be read: {error}")))
+    }
+
+    /// Asks the database, linearizably. Repeats the query at other nodes until the deadline.
+    ///
+    /// # Errors
+    /// See [`CallError`]; never `OutcomeUnknown`.
+    pub async fn query(
+        &self,
+        query: &S::Query,
+        deadline: std::time::Instant,
+    ) -> Result<S::Response, CallError> {
+        let response = self.group.call(Kind::Query, query.encode_to_vec().into(), deadline.into()).await?;
+        S::Response::decode(response)
+            .map_err(|error| CallError::Unavailable(format!("the node's response can't be read: {error}")))
+    }
+
+    /// What one node, by its index, says of itself; with the checksum of its whole state, if asked for.
+    ///
+    /// # Errors
+    /// `Unavailable`: there is no such node, or it did not answer in time.
+    pub async fn status(&self, node: usize, checksum: bool) -> Result<StatusReply, CallError> {
+        self.group.status(node, StatusRequest { checksum }).await
+    }
+
+    /// The nodes' names, in the order of their indexes.
+    pub fn node_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.group.nodes.iter().map(|node| node.name.as_str())
+    }
+
+    /// The leader's index, if the group has one and it is known just now. A hint.
+    pub fn leader(&self) -> Option<usize> {
+        self.group.leader.index()
+    }
+}
+
+struct Group {
+    database: &'static str,
+    commands: Commands,
+    nodes: Vec<Arc<Node>>,
+    /// For statuses, apart from the pipelines: made when first needed.
+    channels: Vec<OnceLock<Result<Channel, String>>>,
+    options: Options,
+    /// A permit for each call under way.
+    calls: Semaphore,
+    leader: Arc<Leader>,
+    /// Counts calls, so that nodes take turns.
+    turn: AtomicUsize,
+    came_up: Arc<Notify>,
+    /// Ends the background tasks when the last clone is gone; set with the first call.
+    started: OnceLock<DropGuard>,
+}
+
+impl Group {
+    async fn call(&self, kind: Kind, body: Bytes, deadline: Instant) -> Result<Bytes, CallError> {
+        if body.len() > COMMAND_BYTES {
+            return Err(CallError::Malformed(format!(
+                "{} bytes, but {COMMAND_BYTES} are the most",
+                body.len()
+            )));
+        }
+        let _permit =
+            self.calls.try_acquire().map_err(|_| CallError::Overloaded { retry_after: RETRY_AFTER })?;
+        self.start();
+        let mut attempts = Attempts::new(kind, deadline);
+        loop {
+            let Some((index, node)) = self.node_for(&attempts).await else {
+                return Err(attempts.give_up());
+            };
+            match self.attempt(node, body.clone(), &mut attempts).await {
+                Ok(response) => {
+                    node.answered();
+                    return Ok(response);
+                }
+                Err(Failed::Malformed(why)) => return Err(CallError::Malformed(why)),
+                Err(Failed::Overloaded(retry_after)) => {
+                    attempts.overloaded(retry_after, &self.options).await?
+                }
+                Err(failed) => {
+                    node.failed(Instant::now());
+                    self.leader.doubt(index);
+                    attempts.failed(index, node, failed, self.nodes.len()).await;
+                }
+            }
+        }
+    }
+
+    /// The node to ask next; waits for one to be connected if none is. None: the deadline has passed.
+    async fn node_for(&self, attempts: &Attempts) -> Option<(usize, &Node)> {
+        let preferred = match (attempts.kind, self.commands) {
+            (Kind::Command, Commands::ToTheLeader) => self.leader.index(),
+            _ => None,
+        };
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        loop {
+            let mut came_up = std::pin::pin!(self.came_up.notified());
+            // Listen first and look then, or a node that comes up in between would be missed.
+            came_up.as_mut().enable();
+            let now = Instant::now();
+            if now >= attempts.deadline {
+                return None;
+            }
+            if let Some(index) = self.choose(now, turn, preferred, attempts.just_failed) {
+                return self.nodes.get(index).map(|node| (index, &**node));
+            }
+            timeout_at(attempts.deadline, came_up).await.ok()?;
+        }
+    }
+
+    fn choose(
+        &self,
+        now: Instant,
+        turn: usize,
+        preferred: Option<usize>,
+        just_failed: Option<usize>,
+    ) -> Option<usize> {
+        match self.options.only_node {
+            Some(only) => self.nodes.get(only).and_then(|node| node.pipeline()).map(|_| only),
+            None => choose(self.nodes.iter().map(|node| &**node), now, turn, preferred, just_failed),
+        }
+    }
+
+    async fn attempt(&self, node: &Node, body: Bytes, attempts: &mut Attempts) -> Result<Bytes, Failed> {
+        let Some(pipeline) = node.pipeline() else { return Err(Failed::NotSent) };
+        let body = match attempts.kind {
+            Kind::Command => call::Body::Command(body),
+            Kind::Query => call::Body::Query(body),
+        };
+        let mut sent = Sent::No;
+        let patience = self.options.attempt_timeout.saturating_mul(1 << attempts.failures.min(10));
+        let until = match self.options.only_node {
+            Some(_) => attempts.deadline,
+            None => attempts.deadline.min(Instant::now() + patience),
+        };
+        match timeout_at(until, pipeline.call(body, &mut sent)).await {
+            Ok(outcome) => outcome,
+            Err(_) if sent == Sent::No => Err(Failed::NotSent),
+            Err(_) => Err(Failed::OutcomeUnknown(format!("{} did not answer in time", node.name))),
+        }
+    }
+
+    async fn status(&self, index: usize, request: StatusRequest) -> Result<StatusReply, CallError> {
+        let Some(channel) = self.channel(index) else {
+            return Err(CallError::Unavailable(format!("the {} group has no node {index}", self.database)));
+        };
+        let channel = channel.map_err(CallError::Unavailable)?;
+        let patience = self.options.status_timeout * if request.checksum { 30 } else { 1 };
+        let mut client = DatabaseClient::new(channel);
+        match tokio::time::timeout(patience, client.status(request)).await {
+            Ok(Ok(reply)) => Ok(reply.into_inner()),
+            Ok(Err(status)) => Err(CallError::Unavailable(status.message().to_owned())),
+            Err(_) => Err(CallError::Unavailable("no answer in time".into())),
+        }
+    }
+
+    fn channel(&self, index: usize) -> Option<Result<Channel, String>> {
+        let (node, channel) = self.nodes.get(index).zip(self.channels.get(index))?;
+        let connect =
+            || keeper::endpoint(node, self.options.connect_timeout).map(|endpoint| endpoint.connect_lazy());
+        Some(channel.get_or_init(|| connect().map_err(|error| error.to_string())).clone())
+    }
+
+    /// Starts the background tasks, once.
+    fn start(&self) {
+        self.started.get_or_init(|| {
+            let stop = CancellationToken::new();
+            for (index, node) in self.nodes.iter().enumerate() {
+                if self.options.only_node.is_none_or(|only| only == index) {
+                    let came_up = Arc::clone(&self.came_up);
+                    let kept =
+                        keeper::keep(Arc::clone(node), self.options.connect_timeout, came_up, stop.clone());
+                    tokio::spawn(kept);
+                }
+            }
+            if self.commands == Commands::ToTheLeader && self.options.only_node.is_none() {
+                tokio::spawn(self.watch_leader(stop.clone()));
+            }
+            stop.drop_guard()
+        });
+    }
+
+    fn watch_leader(&self, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
+        let respondents = self.nodes.iter().enumerate().filter_map(|(index, node)| {
+            let channel = self.channel(index)?.ok()?;
+            Some((node.name.clone(), channel))
+        });
+        leader::watch(Arc::clone(&self.leader), respondents.collect(), stop)
+    }
+}
