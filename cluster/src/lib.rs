@@ -1,1 +1,26 @@
 //! Launches, watches, steers and measures a whole Agora cluster.
+//!
+//! [`Cluster`] is a running cluster: all of its processes that belong on this machine. They are started from the program
+//! that runs now, which is why that program's `main` begins with [`dispatch`]. The commands of the `cluster` program build on it, and so
+//! can any other program that needs a cluster to measure or to break.
+//!
+//! What it never knows: what the databases hold, and how they agree. It speaks to them as any client does.
+
+mod cluster;
+mod dispatch;
+mod error;
+mod logs;
+mod names;
+mod plan;
+mod prober;
+mod process;
+mod status;
+
+pub use cluster::{Cluster, Endpoints, GRACE, READY_WITHIN, StartOptions};
+pub use dispatch::dispatch;
+pub use error::{ClusterError, Taken};
+pub use names::Alias;
+pub use plan::{Ports, STANDARD_BASE, standard};
+pub use prober::Checksums;
+pub use process::{Exit, Life, Wanted};
+pub use status::{ClusterStatus, Condition, ProcessStatus};

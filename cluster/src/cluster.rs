@@ -1,0 +1,448 @@
+//! A running cluster: all of its processes that belong on this machine, started, steered, asked and stopped together.
+
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agora_process::{ClusterFile, Endpoint, Role};
+use futures::future::{join_all, try_join_all};
+use nix::sys::signal::Signal;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::error::ClusterError;
+use crate::logs;
+use crate::names::{Alias, resolve};
+use crate::plan::{self, Ports};
+use crate::prober::{Checksums, Prober};
+use crate::process::{Life, Place, Process, Spec};
+use crate::status::{ClusterStatus, Condition, ProcessStatus};
+
+/// How long a cluster may take to get ready, unless told otherwise.
+pub const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long processes that were told to stop may take, before they are killed.
+pub const GRACE: Duration = Duration::from_secs(5);
+/// How often a process that is not ready yet is asked again.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
+/// Which cluster to start, and how.
+#[derive(Clone, Debug)]
+pub struct StartOptions {
+    /// Its processes, addresses, data directory and tuning.
+    pub file: ClusterFile,
+    /// The program that the processes are started from: one that begins with [`dispatch`](crate::dispatch).
+    /// `None`: the program that runs now.
+    pub program: Option<PathBuf>,
+    /// How long it may take to get ready.
+    pub ready_within: Duration,
+}
+
+impl StartOptions {
+    /// The standard cluster on this machine.
+    ///
+    /// # Errors
+    /// There is no room for its ports.
+    pub fn standard(data: impl Into<PathBuf>, ports: Ports) -> Result<Self, ClusterError> {
+        Ok(Self::from_file(plan::standard(ports, data.into())?))
+    }
+
+    /// The cluster of a cluster file: those of its processes whose addresses belong to this machine.
+    pub fn from_file(file: ClusterFile) -> Self {
+        StartOptions { file, program: None, ready_within: READY_WITHIN }
+    }
+}
+
+/// Where clients and tools find the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    /// URLs of the buyer frontends.
+    pub buyer: Vec<String>,
+    /// URLs of the seller frontends.
+    pub seller: Vec<String>,
+    /// Addresses of the customer nodes.
+    pub customer_db: Vec<String>,
+    /// Addresses of the product nodes.
+    pub product_db: Vec<String>,
+    /// URL of the financial service.
+    pub financial: String,
+}
+
+impl Endpoints {
+    /// Those of a cluster file.
+    pub fn of(file: &ClusterFile) -> Self {
+        let urls =
+            |endpoints: &[Endpoint]| endpoints.iter().map(|e| format!("http://{}", e.address)).collect();
+        let addresses = |endpoints: &[Endpoint]| endpoints.iter().map(|e| e.address.to_string()).collect();
+        Endpoints {
+            buyer: urls(&file.buyer),
+            seller: urls(&file.seller),
+            customer_db: addresses(&file.customer),
+            product_db: addresses(&file.product),
+            financial: format!("http://{}", file.financial.address),
+        }
+    }
+}
+
+/// A cluster that this program started. Cheap to clone. When the last clone is dropped, its processes are killed; better
+/// call [`Cluster::stop`], which lets them end in good order. If this program dies, they notice and end by themselves.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    file: ClusterFile,
+    logs: PathBuf,
+    processes: Vec<Process>,
+    prober: Prober,
+    _lock: File,
+}
+
+impl Cluster {
+    /// Starts the cluster and waits until all of it is ready. If that fails, whatever was started is stopped again.
+    ///
+    /// # Errors
+    /// An address is taken, a process ends at start, something is not ready in time, or the data directory is in use.
+    pub async fn start(options: StartOptions) -> Result<Cluster, ClusterError> {
+        let cluster = Self::launch(&options).await?;
+        let ready = async {
+            try_join_all(cluster.own().map(Process::start)).await?;
+            cluster.wait_ready(options.ready_within).await
+        };
+        match ready.await {
+            Ok(()) => Ok(cluster),
+            Err(error) => {
+                cluster.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the data directory and writes what the processes will read; starts none of them.
+    async fn launch(options: &StartOptions) -> Result<Cluster, ClusterError> {
+        let mut file = options.file.clone();
+        file.data = std::path::absolute(&file.data).map_err(ClusterError::io("find", &file.data))?;
+        file.validate()?;
+        let data = file.data.clone();
+        let logs = data.join("logs");
+        for directory in [&data, &logs, &run_directory(&data)] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)
+                .map_err(ClusterError::io("create", directory))?;
+        }
+        let lock = lock(&data)?;
+        let config = data.join("cluster.toml");
+        let program = match &options.program {
+            Some(program) => program.clone(),
+            None => this_program()?,
+        };
+        let log = |name: &str| logs.join(format!("{name}.log"));
+        let spec = |(role, name, address): (Role, &str, _)| Spec {
+            name: name.to_owned(),
+            role,
+            address,
+            program: program.clone(),
+            config: config.clone(),
+            log: log(name),
+            place: if plan::is_local(address) { Place::Here } else { Place::Elsewhere },
+        };
+        let processes: Vec<Process> = file.processes().map(spec).map(Process::new).collect();
+        let own = || processes.iter().map(|process| &process.spec).filter(|spec| spec.place == Place::Here);
+        if own().next().is_none() {
+            return Err(ClusterError::NothingLocal);
+        }
+        plan::check_free(own().map(|spec| (spec.name.as_str(), spec.address)))?;
+        std::fs::write(&config, file.to_toml()?).map_err(ClusterError::io("write", &config))?;
+        let inner = Inner { file, logs, processes, prober: Prober::default(), _lock: lock };
+        let cluster = Cluster { inner: Arc::new(inner) };
+        logs::keep_bounded(
+            cluster.own().map(|process| process.spec.log.clone()).collect(),
+            Arc::downgrade(&cluster.inner),
+        );
+        Ok(cluster)
+    }
+
+    /// The cluster file, as the processes read it.
+    pub fn file(&self) -> &ClusterFile {
+        &self.inner.file
+    }
+
+    /// Where the processes' logs are, one file each.
+    pub fn logs(&self) -> &Path {
+        &self.inner.logs
+    }
+
+    /// Where clients and tools find the cluster.
+    pub fn endpoints(&self) -> Endpoints {
+        Endpoints::of(&self.inner.file)
+    }
+
+    /// Ends a process at once, as a crash would (SIGKILL), and waits until it is gone. Tells its name, which differs from
+    /// the argument if that is an alias such as `product-leader`.
+    ///
+    /// # Errors
+    /// There is no such process, or it does not run.
+    pub async fn kill(&self, name: &str) -> Result<String, ClusterError> {
+        self.end(name, Duration::ZERO).await
+    }
+
+    /// Tells a process to stop (SIGTERM) and waits until it has; kills it if it takes too long.
+    ///
+    /// # Errors
+    /// There is no such process, or it does not run.
+    pub async fn terminate(&self, name: &str) -> Result<String, ClusterError> {
+        self.end(name, GRACE).await
+    }
+
+    async fn end(&self, name: &str, grace: Duration) -> Result<String, ClusterError> {
+        let process = self.running(name).await?;
+        process.end(grace).await?;
+        Ok(process.spec.name.clone())
+    }
+
+    /// Makes a process stand still (SIGSTOP).
+    ///
+    /// # Errors
+    /// There is no such process, or it does not run.
+    pub async fn pause(&self, name: &str) -> Result<String, ClusterError> {
+        self.signal(name, Signal::SIGSTOP).await
+    }
+
+    /// Lets a process that stands still go on (SIGCONT).
+    ///
+    /// # Errors
+    /// There is no such process, or it does not run.
+    pub async fn resume(&self, name: &str) -> Result<String, ClusterError> {
+        self.signal(name, Signal::SIGCONT).await
+    }
+
+    async fn signal(&self, name: &str, signal: Signal) -> Result<String, ClusterError> {
+        let process = self.running(name).await?;
+        process.signal(signal).await?;
+        Ok(process.spec.name.clone())
+    }
+
+    /// Starts a process again, after telling it to stop if it runs. Does not wait until it is ready: for a database node
+    /// that needs a majority of its group, too. [`Cluster::wait_ready_of`] waits.
+    ///
+    /// # Errors
+    /// There is no such process, or it can't be started.
+    pub async fn restart(&self, name: &str) -> Result<String, ClusterError> {
+        let process = self.find(name).await?;
+        if process.life().pid().is_some() {
+            process.end(GRACE).await?;
+        }
+        plan::check_free([(process.spec.name.as_str(), process.spec.address)].into_iter())?;
+        process.start().await?;
+        Ok(process.spec.name.clone())
+    }
+
+    /// Waits until every process that runs here is ready.
+    ///
+    /// # Errors
+    /// One of them ends, or the time runs out.
+    pub async fn wait_ready(&self, within: Duration) -> Result<(), ClusterError> {
+        let running = self.own().filter(|process| process.life() != Life::NotStarted);
+        let running: Vec<&Process> = running.filter(|process| !ended(&process.life())).collect();
+        self.wait_for(&running, within).await
+    }
+
+    /// Waits until these processes are ready.
+    ///
+    /// # Errors
+    /// One of them is unknown or ends, or the time runs out.
+    pub async fn wait_ready_of(&self, names: &[&str], within: Duration) -> Result<(), ClusterError> {
+        let processes = names.iter().map(|name| self.named(name)).collect::<Result<Vec<_>, _>>()?;
+        self.wait_for(&processes, within).await
+    }
+
+    async fn wait_for(&self, processes: &[&Process], within: Duration) -> Result<(), ClusterError> {
+        let deadline = Instant::now() + within;
+        let outcomes = processes.iter().map(|process| self.wait_for_one(process, deadline));
+        // The first process that ends is the news; those that are late because of it are not.
+        let missing = try_join_all(outcomes).await?;
+        let missing: Vec<String> = missing.into_iter().flatten().collect();
+        if missing.is_empty() { Ok(()) } else { Err(ClusterError::NotReady { waited: within, missing }) }
+    }
+
+    /// `None` when it is ready, or what it says at the deadline.
+    async fn wait_for_one(
+        &self,
+        process: &Process,
+        deadline: Instant,
+    ) -> Result<Option<String>, ClusterError> {
+        let mut life = process.watch();
+        let died = life.wait_for(ended);
+        tokio::pin!(died);
+        loop {
+            let asked = tokio::select! {
+                _ = &mut died => return Err(died_at_start(process)),
+                asked = self.inner.prober.ready(process.spec.role, process.spec.address) => asked,
+            };
+            let Err(why) = asked else { return Ok(None) };
+            if Instant::now() >= deadline {
+                return Ok(Some(format!("{}: {why}", process.spec.name)));
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    }
+
+    /// What is known of each process now.
+    pub async fn status(&self, checksums: Checksums) -> ClusterStatus {
+        let processes =
+            join_all(self.inner.processes.iter().map(|process| self.status_of(process, checksums))).await;
+        ClusterStatus {
+            cluster: self.inner.file.cluster.clone(),
+            data: self.inner.file.data.clone(),
+            processes,
+        }
+    }
+
+    async fn status_of(&self, process: &Process, checksums: Checksums) -> ProcessStatus {
+        let Spec { name, role, address, .. } = &process.spec;
+        let mut status = ProcessStatus::new(name, *role, *address);
+        let life = process.life();
+        status.pid = life.pid();
+        status.condition = match life {
+            Life::Up { .. } => Condition::Up,
+            Life::Paused { .. } => Condition::Paused,
+            Life::NotStarted if process.spec.place == Place::Elsewhere => Condition::Elsewhere,
+            Life::NotStarted | Life::Down { .. } => Condition::Dead,
+        };
+        match life {
+            Life::Down { how, .. } => status.not_ready_because = Some(format!("ended: {how}")),
+            Life::Paused { .. } => status.not_ready_because = Some("paused".into()),
+            Life::Up { .. } | Life::NotStarted if status.condition != Condition::Dead => {
+                self.ask(&mut status, checksums).await;
+            }
+            Life::Up { .. } | Life::NotStarted => {}
+        }
+        status
+    }
+
+    async fn ask(&self, status: &mut ProcessStatus, checksums: Checksums) {
+        let prober = &self.inner.prober;
+        let answer = match status.role {
+            Role::Customer | Role::Product => {
+                prober.node_status(status.address, checksums).await.map(|reply| status.set_reply(reply))
+            }
+            role => prober.ready(role, status.address).await.map(|()| status.ready = true),
+        };
+        if let Err(why) = answer {
+            status.not_ready_because = Some(why);
+        }
+    }
+
+    /// The name of the process that is called so, or that plays the part of that name at the moment.
+    ///
+    /// # Errors
+    /// There is no such process, or nobody plays that part.
+    pub async fn resolve(&self, name: &str) -> Result<String, ClusterError> {
+        match Alias::parse(name) {
+            Some(alias) => resolve(alias, &self.status(Checksums::Skip).await),
+            None => self.named(name).map(|process| process.spec.name.clone()),
+        }
+    }
+
+    /// The life of a process, to be watched.
+    ///
+    /// # Errors
+    /// No process has that name.
+    pub fn watch(&self, name: &str) -> Result<watch::Receiver<Life>, ClusterError> {
+        self.named(name).map(Process::watch)
+    }
+
+    /// The names of the processes that belong on this machine.
+    pub fn names(&self) -> Vec<String> {
+        self.own().map(|process| process.spec.name.clone()).collect()
+    }
+
+    /// Stops all processes: tells them, and kills those that take too long. Tells the names of these.
+    pub async fn stop(&self) -> Vec<String> {
+        let running = self.own().filter(|process| process.life().pid().is_some());
+        let stopped = running.map(async |process| {
+            let ended = process.end(GRACE).await;
+            if let Err(error) = ended {
+                tracing::error!(%error, process = process.spec.name, "could not stop it");
+            }
+            let killed = matches!(process.life(), Life::Down { how, .. } if how.is_kill());
+            killed.then(|| process.spec.name.clone())
+        });
+        join_all(stopped).await.into_iter().flatten().collect()
+    }
+
+    fn own(&self) -> impl Iterator<Item = &Process> {
+        self.inner.processes.iter().filter(|process| process.spec.place == Place::Here)
+    }
+
+    fn named(&self, name: &str) -> Result<&Process, ClusterError> {
+        let found = self.inner.processes.iter().find(|process| process.spec.name == name);
+        let process = found.ok_or_else(|| {
+            let own = self.inner.processes.iter().map(|process| process.spec.name.as_str());
+            let aliases = Alias::ALL.iter().map(|alias| alias.as_str());
+            ClusterError::NoSuchProcess {
+                name: name.into(),
+                known: own.chain(aliases).collect::<Vec<_>>().join(", "),
+            }
+        })?;
+        if process.spec.place == Place::Here {
+            return Ok(process);
+        }
+        Err(ClusterError::Elsewhere { name: name.into(), address: process.spec.address })
+    }
+
+    async fn find(&self, name: &str) -> Result<&Process, ClusterError> {
+        self.named(&self.resolve(name).await?)
+    }
+
+    async fn running(&self, name: &str) -> Result<&Process, ClusterError> {
+        let process = self.find(name).await?;
+        match process.life().pid() {
+            Some(_) => Ok(process),
+            None => Err(ClusterError::NotRunning { name: process.spec.name.clone() }),
+        }
+    }
+}
+
+fn ended(life: &Life) -> bool {
+    matches!(life, Life::Down { .. })
+}
+
+fn died_at_start(process: &Process) -> ClusterError {
+    let how = match process.life() {
+        Life::Down { how, .. } => how.to_string(),
+        _ => "unknown".to_owned(),
+    };
+    let log = process.spec.log.clone();
+    ClusterError::DiedAtStart { name: process.spec.name.clone(), how, tail: logs::tail(&log), log }
+}
+
+/// Where the launcher of a data directory keeps what belongs to its run: the lock and the control socket.
+pub(crate) fn run_directory(data: &Path) -> PathBuf {
+    data.join("run")
+}
+
+fn lock(data: &Path) -> Result<File, ClusterError> {
+    let path = run_directory(data).join("lock");
+    let file = File::create(&path).map_err(ClusterError::io("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(ClusterError::DataInUse { path: data.to_owned() }),
+        Err(std::fs::TryLockError::Error(error)) => Err(ClusterError::io("lock", path)(error)),
+    }
+}
+
+/// The program that runs now. It may have been replaced on disk by a newer build; then the running one is still to be had
+/// from the kernel.
+fn this_program() -> Result<PathBuf, ClusterError> {
+    match std::env::current_exe() {
+        Ok(path) if path.exists() => Ok(path),
+        Ok(_) => Ok("/proc/self/exe".into()),
+        Err(error) => Err(ClusterError::io("find", "this program")(error)),
+    }
+}

@@ -1,0 +1,147 @@
+//! What can go wrong with a cluster, said so that the reader knows what to do next.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use agora_process::ClusterFileError;
+
+/// Why something could not be done with a cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The cluster file is of no use.
+    #[error(transparent)]
+    File(#[from] ClusterFileError),
+    /// The operating system refused something.
+    #[error("can't {what} {path}: {error}")]
+    Io {
+        /// What was tried, as in "create".
+        what: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// Addresses that the cluster needs can't be listened on.
+    #[error("{}; nothing was started", taken.iter().map(Taken::to_string).collect::<Vec<_>>().join("; "))]
+    AddressTaken {
+        /// All of them.
+        taken: Vec<Taken>,
+    },
+    /// No run of free ports was found.
+    #[error("found no {0} free ports in a row on 127.0.0.1")]
+    NoFreePorts(usize),
+    /// The base port leaves no room.
+    #[error("base port {0} is too high: ports up to {1} are needed, and 65535 is the last one")]
+    BasePort(u16, u32),
+    /// Another launcher runs a cluster on this data.
+    #[error(
+        "a cluster runs on {path} already; stop it first, or choose another --data directory (and --base-port)"
+    )]
+    DataInUse {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// None of the cluster file's processes has an address of this machine.
+    #[error(
+        "none of the addresses in the cluster file belongs to this machine, so there is nothing to start"
+    )]
+    NothingLocal,
+    /// A process could not be started at all.
+    #[error("can't start {name}: {error}")]
+    Spawn {
+        /// The process.
+        name: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// A process ended before it was ready.
+    #[error("{name} ended at start ({how}); the end of its log {log}:\n{tail}")]
+    DiedAtStart {
+        /// The process.
+        name: String,
+        /// How it ended.
+        how: String,
+        /// Its log file.
+        log: PathBuf,
+        /// The last lines of it.
+        tail: String,
+    },
+    /// Processes live but were not ready in time.
+    #[error("not ready after {}: {}", humantime::format_duration(*waited), missing.join("; "))]
+    NotReady {
+        /// How long they were given.
+        waited: Duration,
+        /// Which, and what each says.
+        missing: Vec<String>,
+    },
+    /// No process has that name.
+    #[error("no process is called \"{name}\"; there are {known}")]
+    NoSuchProcess {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// An alias such as `product-leader` means no process at the moment.
+    #[error("nobody is \"{alias}\" at the moment: {why}")]
+    Unresolved {
+        /// The alias.
+        alias: &'static str,
+        /// Why nobody is.
+        why: String,
+    },
+    /// The process must run for this, and doesn't.
+    #[error("{name} is not running")]
+    NotRunning {
+        /// The process.
+        name: String,
+    },
+    /// The process runs on another machine.
+    #[error("{name} is not a process of this launcher: its address {address} is elsewhere")]
+    Elsewhere {
+        /// The process.
+        name: String,
+        /// Where it is.
+        address: SocketAddr,
+    },
+    /// A signal could not be sent.
+    #[error("can't signal {name}: {error}")]
+    Signal {
+        /// The process.
+        name: String,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// An address that can't be listened on, and who needs it.
+#[derive(Debug)]
+pub struct Taken {
+    /// The process that needs it.
+    pub name: String,
+    /// The address.
+    pub address: SocketAddr,
+    /// What the operating system says.
+    pub error: io::Error,
+}
+
+impl std::fmt::Display for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Taken { name, address, error } = self;
+        match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                write!(f, "port {} is taken, and {name} needs it ({address})", address.port())
+            }
+            _ => write!(f, "{name} can't listen on {address}: {error}"),
+        }
+    }
+}
+
+impl ClusterError {
+    pub(crate) fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |error| ClusterError::Io { what, path, error }
+    }
+}
