@@ -1,0 +1,41 @@
+//! What is over goes: expired sessions, old answers, purchases that came to nothing. Each sweep does bounded work.
+//!
+//! A sweep also moves replicated time on when nothing else does. Sessions end in replicated time, which is the time that
+//! the group gave to the sweep's place in the log. The local clock of the node that proposes one decides nothing: if it is
+//! wrong, the sweep finds nothing to do.
+
+use agora_machine::Timestamp;
+use agora_proto::customer::{Command, Done, Sweep, command, response::Body};
+use agora_proto::limits::ANSWER_KEPT;
+use bytes::Bytes;
+use prost::Message;
+
+use crate::limits::{SWEEP_MAX, TIME_LAG_PROPOSED, ms};
+use crate::state::CustomerDb;
+
+impl CustomerDb {
+    pub(crate) fn sweep(&mut self, now: Timestamp) -> Body {
+        let mut left = SWEEP_MAX;
+        left = left.saturating_sub(self.end_expired_sessions(now, left));
+        left = left.saturating_sub(self.answers.forget_older(now, ms(ANSWER_KEPT), left));
+        self.purchases.forget(now, left);
+        Body::Done(Done {})
+    }
+
+    /// A sweep, if at this time it would find something to do, or if sessions are open and replicated time lags.
+    ///
+    /// Without the latter, a use of a session in a quiet group would not look due to be recorded, however long after the
+    /// last one it came.
+    pub(crate) fn sweep_due(&self, local_now: Timestamp) -> Option<Bytes> {
+        let now = self.clock.now().max(local_now);
+        let over = self.sessions.any_expired(now)
+            || self.answers.any_older(now, ms(ANSWER_KEPT))
+            || self.purchases.any_over(now);
+        let lag_ms = now.0.saturating_sub(self.clock.now().0);
+        let must_move_on = !self.sessions.rows.is_empty() && lag_ms >= ms(TIME_LAG_PROPOSED);
+        (over || must_move_on).then(|| {
+            let command = Command { idempotency: None, body: Some(command::Body::Sweep(Sweep {})) };
+            command.encode_to_vec().into()
+        })
+    }
+}
