@@ -1,0 +1,179 @@
+//! A node's data directory: created once, checked at each start, open in one process at a time.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::StorageError;
+use crate::identity::{self, Identity, Phase};
+use crate::log::Log;
+use crate::state_store::StateStore;
+
+pub(crate) const LOCK: &str = "lock";
+const LOG: &str = "log";
+const STATE: &str = "state";
+const SCRATCH: &str = "scratch";
+
+/// A record in each database by which a database that lost its content is told from a new one.
+const MARKER: &[u8] = b"\0agora";
+
+/// How much of the log stays in sled's cache: recent entries are cached by whoever reads them back.
+const LOG_CACHE_BYTES: u64 = 16 << 20;
+/// How much of the state stays in sled's cache: all of it is in memory in the state machine already.
+const STATE_CACHE_BYTES: u64 = 64 << 20;
+
+/// An open data directory. It stays locked until the last of its log, its state store and itself is dropped.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    path: PathBuf,
+    log: Log,
+    state: StateStore,
+}
+
+/// Holds the lock for as long as anything of the directory is open.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) path: PathBuf,
+    _lock: File,
+}
+
+impl Directory {
+    /// Opens the data directory of a node, or creates it if there is nothing there.
+    ///
+    /// # Errors
+    /// It is in use, damaged, foreign or no data directory; or the file system refused. Then nothing was changed.
+    pub fn open(path: impl AsRef<Path>, identity: &Identity) -> Result<Directory, StorageError> {
+        let path = path.as_ref();
+        fs::create_dir_all(path).map_err(StorageError::io(path, "create the directory"))?;
+        let found = identity::read(path)?;
+        if found.is_none() {
+            refuse_strangers(path)?;
+        }
+        if let Some((found, _)) = &found
+            && found != identity
+        {
+            return Err(StorageError::Foreign {
+                directory: path.to_owned(),
+                found: Box::new(found.clone()),
+                wanted: Box::new(identity.clone()),
+            });
+        }
+        let held = Arc::new(lock(path)?);
+        // Read again: another process may have created it while this one waited for nothing but the lock.
+        match identity::read(path)? {
+            Some((_, Phase::Complete)) => Self::open_existing(held),
+            Some((_, Phase::Creating)) | None => Self::create(held, identity),
+        }
+    }
+
+    fn open_existing(held: Arc<Held>) -> Result<Directory, StorageError> {
+        let path = held.path.clone();
+        remove(&path, SCRATCH)?;
+        for name in [LOG, STATE] {
+            if !path.join(name).join("db").is_file() {
+                return Err(StorageError::damaged(&path, format!("its {name} database is missing")));
+            }
+        }
+        let (log, state) = open_databases(&path)?;
+        for (name, database) in [(LOG, &log), (STATE, &state)] {
+            if database.get(MARKER).map_err(StorageError::database(&path))?.is_none() {
+                return Err(StorageError::damaged(
+                    &path,
+                    format!("its {name} database has lost its content"),
+                ));
+            }
+        }
+        Ok(Directory { log: Log::open(log, Arc::clone(&held))?, state: StateStore::open(state, held)?, path })
+    }
+
+    fn create(held: Arc<Held>, identity: &Identity) -> Result<Directory, StorageError> {
+        let path = held.path.clone();
+        identity::write(&path, identity, Phase::Creating)?;
+        for name in [LOG, STATE, SCRATCH] {
+            remove(&path, name)?;
+        }
+        let (log, state) = open_databases(&path)?;
+        for database in [&log, &state] {
+            database.insert(MARKER, identity.node.as_bytes()).map_err(StorageError::database(&path))?;
+            database.flush().map_err(StorageError::database(&path))?;
+        }
+        let directory = Directory {
+            log: Log::open(log, Arc::clone(&held))?,
+            state: StateStore::open(state, held)?,
+            path: path.clone(),
+        };
+        identity::write(&path, identity, Phase::Complete)?;
+        Ok(directory)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The log.
+    pub fn log(&self) -> Log {
+        self.log.clone()
+    }
+
+    /// The state store.
+    pub fn state(&self) -> StateStore {
+        self.state.clone()
+    }
+
+    /// A place for files that need not outlive the process: what lies there is removed at the next start.
+    ///
+    /// # Errors
+    /// The file system refused.
+    pub fn scratch(&self) -> Result<PathBuf, StorageError> {
+        let scratch = self.path.join(SCRATCH);
+        fs::create_dir_all(&scratch).map_err(StorageError::io(&self.path, "create the scratch directory"))?;
+        Ok(scratch)
+    }
+
+    /// Bytes on disk.
+    ///
+    /// # Errors
+    /// The file system refused.
+    pub fn disk_bytes(&self) -> Result<u64, StorageError> {
+        Ok(self.log.disk_bytes()? + self.state.disk_bytes()?)
+    }
+}
+
+fn refuse_strangers(path: &Path) -> Result<(), StorageError> {
+    let failed = StorageError::io(path, "list the directory");
+    for entry in fs::read_dir(path).map_err(&failed)? {
+        if !identity::may_precede_identity(&entry.map_err(&failed)?.file_name()) {
+            return Err(StorageError::NotADataDirectory { directory: path.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+fn lock(path: &Path) -> Result<Held, StorageError> {
+    let opened = File::options().create(true).truncate(false).write(true).open(path.join(LOCK));
+    let lock = opened.map_err(StorageError::io(path, "open the lock file"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Held { path: path.to_owned(), _lock: lock }),
+        Err(TryLockError::WouldBlock) => Err(StorageError::InUse { directory: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(StorageError::io(path, "lock")(error)),
+    }
+}
+
+fn remove(path: &Path, name: &str) -> Result<(), StorageError> {
+    match fs::remove_dir_all(path.join(name)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StorageError::io(path, "remove what an interrupted start left")(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn open_databases(path: &Path) -> Result<(sled::Db, sled::Db), StorageError> {
+    let open = |name: &str, cache| {
+        // Syncs are asked for by whoever needs them; sled's own timer would only add to them.
+        let config = sled::Config::new().path(path.join(name)).cache_capacity(cache).flush_every_ms(None);
+        config.open().map_err(StorageError::database(path))
+    };
+    Ok((open(LOG, LOG_CACHE_BYTES)?, open(STATE, STATE_CACHE_BYTES)?))
+}
