@@ -1,13 +1,24 @@
 //! Rotating-sequencer atomic broadcast as a pure state machine.
 //!
-//! It contains no sockets, no disk, no clock, no randomness and no async code: whoever drives it hands in what happened
-//! ([`Input`]) and what time it is ([`Now`]), and does what comes out ([`Output`]). So the production shell, the
+//! It contains no sockets, no disk, no clock, no source of randomness and no async code: whoever drives it hands in what
+//! happened ([`Input`]) and what time it is ([`Now`]), and does what comes out ([`Output`]). So the production shell, the
 //! simulator and the model check drive the very same step function.
 
+mod config;
+mod history;
 mod ids;
+mod member;
+mod message;
 mod port;
+mod status;
 
+pub use config::{Bounds, Config, Timing};
+pub use history::{Fork, History, NotAHistory};
 pub use ids::{Epoch, Incarnation, MemberId, RequestId, RosterEntry, Slot};
+pub use member::Member;
+pub use message::{Body, Envelope, Health, Message, Opinion, Reason};
 pub use port::{
-    Base, Delivery, Durable, Entry, Input, Now, Output, PersistId, ProposalId, ReadId, Refused, Request, Sequence, Write,
+    Base, Delivery, Durable, Entry, Input, Now, Output, PersistId, ProposalId, ReadId, Refused, Request,
+    Sequence, Write,
 };
+pub use status::{Counters, Standing, Status};

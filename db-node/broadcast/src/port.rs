@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::ids::{Epoch, Incarnation, MemberId, RequestId, RosterEntry, Slot};
+use crate::message::Message;
 
 /// What time it is, in both senses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,25 @@ pub struct Durable {
     pub applied: Slot,
 }
 
+impl Durable {
+    /// What the disk of a member holds that starts for the first time, in a group that starts for the first time: the
+    /// founding epoch, whose roster is every member in its first incarnation.
+    #[must_use]
+    pub fn founding(members: u16, incarnation: Incarnation) -> Self {
+        let founding = Epoch { counter: 1, coordinator: MemberId(0) };
+        let seat = |index| RosterEntry { member: MemberId(index), incarnation: Incarnation(1) };
+        Durable {
+            incarnation,
+            promised: founding,
+            accepted: founding,
+            roster: (0..members).map(seat).collect(),
+            base: Base { slot: Slot(0), epoch: founding, time_ms: 0, sequenced: BTreeMap::new() },
+            entries: Vec::new(),
+            applied: Slot(0),
+        }
+    }
+}
+
 /// Names a call of `Input::Propose` to whoever made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProposalId(pub u64);
@@ -108,7 +128,7 @@ pub enum Input {
         /// The peer.
         from: MemberId,
         /// What it said.
-        message: crate::Message,
+        message: Message,
     },
     /// Commands of clients that waited together. They become one request.
     Propose {
@@ -132,6 +152,13 @@ pub enum Input {
         /// The last slot that it covers.
         slot: Slot,
     },
+    /// The state of a peer, whole, is installed and durable in the state store: the answer to `Output::NeedSnapshot`.
+    SnapshotInstalled {
+        /// The accepted epoch of the peer when it gave `base`: both as its `Member::base_at` told.
+        epoch: Epoch,
+        /// What the state covers.
+        base: Base,
+    },
     /// A hint: the connection from this peer broke, or none can be made.
     PeerLost {
         /// The peer.
@@ -149,7 +176,12 @@ pub enum Output {
         /// Never this member itself.
         to: MemberId,
         /// The message.
-        message: crate::Message,
+        message: Message,
+    },
+    /// Send it to every other member.
+    SendAll {
+        /// The message: the same for all, so it is encoded once.
+        message: Message,
     },
     /// Make these durable, all or nothing and in this order, and report it with `Input::Persisted`.
     Persist {
@@ -188,6 +220,12 @@ pub enum Output {
         /// Why.
         why: Refused,
     },
+    /// The peers no longer have the log entries that this member misses: fetch the whole state from a peer, install it
+    /// durably, and report `Input::SnapshotInstalled`. Said again, now and then, until that comes.
+    NeedSnapshot {
+        /// A peer that can give one.
+        from: MemberId,
+    },
 }
 
 /// Why a proposal or a read was not taken.
@@ -195,6 +233,8 @@ pub enum Output {
 pub enum Refused {
     /// Too much is under way: back-pressure.
     Overloaded,
+    /// The commands together exceed `Config::max_request_bytes`, or there are none.
+    NotARequest,
     /// This member can't reach a majority, or only learns.
     Unavailable,
 }
@@ -215,7 +255,8 @@ pub enum Write {
     Append(Vec<Entry>),
     /// Everything above this slot is dropped from the log.
     TruncateAfter(Slot),
-    /// The log below and including the base is dropped; the state store covers it.
+    /// The log below and including the base is dropped; the state store covers it. After a snapshot the base may lie beyond
+    /// the last entry: then the log is empty and goes on after the base.
     Purge(Base),
 }
 

@@ -1,0 +1,75 @@
+//! What a member tells of itself to people and to its driver.
+
+use crate::ids::{Epoch, Incarnation, MemberId, RosterEntry, Slot};
+use crate::message::Reason;
+
+/// Where a member stands just now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The member.
+    pub me: MemberId,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// Whether it serves.
+    pub standing: Standing,
+    /// The accepted epoch.
+    pub epoch: Epoch,
+    /// The highest promised epoch.
+    pub promised: Epoch,
+    /// Who takes turns in the accepted epoch, in order.
+    pub roster: Vec<RosterEntry>,
+    /// Who owns the next unassigned slot.
+    pub next_owner: MemberId,
+    /// What the log starts after.
+    pub base: Slot,
+    /// The last slot of the log, durable or not.
+    pub last: Slot,
+    /// The last slot acknowledged in the accepted epoch.
+    pub stored: Slot,
+    /// The last slot known to be committed.
+    pub committed: Slot,
+    /// The last slot delivered.
+    pub delivered: Slot,
+    /// Own requests that are not sequenced yet.
+    pub unsequenced: usize,
+    /// The members that are held to be silent.
+    pub silent: Vec<MemberId>,
+    /// Why this member wants another epoch, if it does.
+    pub wants_change: Option<Reason>,
+    /// What was counted since the start.
+    pub counters: Counters,
+}
+
+/// Whether a member serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It takes part in an epoch together with a majority.
+    Serving,
+    /// It hears no majority.
+    CutOff,
+    /// An epoch is promised that has not begun here.
+    ChangingEpoch,
+    /// It is far behind.
+    CatchingUp,
+}
+
+/// Events, counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages dropped because no member that keeps the protocol sends them.
+    pub malformed: u64,
+    /// Messages of a lower epoch or an earlier incarnation, dropped.
+    pub stale: u64,
+    /// Requests, sequences or questions dropped at a bound.
+    pub over_bound: u64,
+    /// Questions for what was missing, sent.
+    pub asked: u64,
+    /// Entries and requests sent again to who asked.
+    pub resent: u64,
+    /// Slots assigned by this member.
+    pub assigned: u64,
+    /// Epochs accepted.
+    pub epochs_accepted: u64,
+    /// Epochs that this member prepared.
+    pub epochs_prepared: u64,
+}
