@@ -5,5 +5,7 @@
 //! [`StateMachine`](agora_machine::StateMachine) and knows nothing of the marketplace, nor of who calls.
 
 mod handle;
+mod replica;
 
 pub use handle::{Command, Failure, GroupHandle, GroupStatus, Protocol, Query};
+pub use replica::{Replica, ReplicaError, checksum};

@@ -1,0 +1,105 @@
+//! A replica and its store: what is there after reopening, after an installation, and after a failed one.
+
+mod support;
+
+use std::path::Path;
+
+use agora_group::Replica;
+use agora_machine::{Record, StateMachine, Timestamp};
+use agora_storage::{Directory, Identity};
+use support::{Counters, add, number};
+
+fn open(path: &Path) -> Replica<Counters> {
+    let identity = Identity { cluster: "c".into(), node: "n".into(), database: "d".into() };
+    Replica::open(Directory::open(path, &identity).unwrap().state()).unwrap()
+}
+
+fn value(replica: &Replica<Counters>, name: &str) -> u64 {
+    number(&replica.query(name.as_bytes()).unwrap())
+}
+
+#[test]
+fn a_reopened_replica_is_where_it_was_synced() {
+    let root = tempfile::tempdir().unwrap();
+    let checksum = {
+        let replica = open(root.path());
+        assert_eq!(replica.position(), None);
+        let batch: Vec<_> =
+            (0..3000_u64).map(|at| (Timestamp(at), add(&format!("c{}", at % 1500), at))).collect();
+        let responses = replica.apply(&batch, b"p1".to_vec()).unwrap();
+        assert_eq!(number(&responses[2999]), 1499 + 2999);
+        replica.apply(&[(Timestamp(9000), add("c0", 1))], b"p2".to_vec()).unwrap();
+        assert_eq!(replica.sync().unwrap().as_deref(), Some(&b"p2"[..]));
+        replica.checksum()
+    };
+    let replica = open(root.path());
+    assert_eq!(replica.position().as_deref(), Some(&b"p2"[..]));
+    assert_eq!(value(&replica, "c0"), 1501);
+    assert_eq!(replica.checksum(), checksum);
+}
+
+#[test]
+fn what_is_saved_on_the_way_is_a_state_between_two_batches() {
+    let root = tempfile::tempdir().unwrap();
+    let replica = open(root.path());
+    let store = {
+        for at in 1..=400_u64 {
+            let batch = [(Timestamp(at), add("a", 1)), (Timestamp(at), add("b", 1))];
+            replica.apply(&batch, at.to_be_bytes().to_vec()).unwrap();
+        }
+        drop(replica);
+        open(root.path())
+    };
+    let position = store.position().map_or(0, |bytes| u64::from_be_bytes(bytes.try_into().unwrap()));
+    assert_eq!((value(&store, "a"), value(&store, "b")), (position, position));
+}
+
+#[test]
+fn an_installed_state_replaces_all_and_survives() {
+    let root = tempfile::tempdir().unwrap();
+    let mut other = Counters::default();
+    for at in 0..5000 {
+        other.apply(Timestamp(at), &add(&format!("n{at}"), at));
+    }
+    {
+        let replica = open(root.path());
+        replica.apply(&[(Timestamp(1), add("old", 1))], b"p1".to_vec()).unwrap();
+        replica.install(other.records(), b"p7".to_vec()).unwrap();
+        assert_eq!(value(&replica, "old"), 0);
+        replica.apply(&[(Timestamp(9000), add("n7", 1))], b"p8".to_vec()).unwrap();
+        replica.sync().unwrap();
+    }
+    let replica = open(root.path());
+    assert_eq!(replica.position().as_deref(), Some(&b"p8"[..]));
+    assert_eq!((value(&replica, "n7"), value(&replica, "n4999")), (8, 4999));
+}
+
+#[test]
+fn a_failed_installation_leaves_the_old_state() {
+    let root = tempfile::tempdir().unwrap();
+    {
+        let replica = open(root.path());
+        replica.apply(&[(Timestamp(1), add("old", 1))], b"p1".to_vec()).unwrap();
+        let foreign = Record { key: vec![77].into(), value: vec![1].into() };
+        let good: Vec<_> = Counters::default().records().collect();
+        assert!(replica.install(good.iter().cloned().chain([foreign]), b"p2".to_vec()).is_err());
+        let cut_off = good.into_iter().map(Ok).chain([Err("cut off")]);
+        assert!(replica.try_install(cut_off, b"p2".to_vec()).is_err());
+        assert_eq!(value(&replica, "old"), 1);
+        replica.sync().unwrap();
+    }
+    let replica = open(root.path());
+    assert_eq!(replica.position().as_deref(), Some(&b"p1"[..]));
+    assert_eq!(value(&replica, "old"), 1);
+}
+
+#[test]
+fn a_snapshot_does_not_change_with_what_is_applied_later() {
+    let root = tempfile::tempdir().unwrap();
+    let replica = open(root.path());
+    replica.apply(&[(Timestamp(1), add("a", 1))], b"p1".to_vec()).unwrap();
+    let (position, machine) = replica.snapshot();
+    replica.apply(&[(Timestamp(2), add("a", 1))], b"p2".to_vec()).unwrap();
+    assert_eq!((position.as_deref(), machine.value("a")), (Some(&b"p1"[..]), 1));
+    assert_eq!(value(&replica, "a"), 2);
+}
