@@ -5,7 +5,7 @@
 //!
 //! Layers, each knowing only the one below it: the clients (one method per call of the contract) → [`model`] (what goes over
 //! the wire, typed) → `transport` (attempts, retries, health, budgets; knows nothing of the marketplace). The command lines
-//! in `cli` stand on top and use nothing but what this library offers to everyone.
+//! in [`cli`] stand on top and use nothing but what this library offers to everyone.
 //!
 //! ```no_run
 //! # async fn shop() -> Result<(), agora_clients::Error> {
@@ -21,6 +21,7 @@
 
 mod buyer;
 mod caller;
+pub mod cli;
 mod error;
 pub mod model;
 mod options;

@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The command line `buyer`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agora_clients::cli::buyer_main(std::env::args_os())
+}

@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The command line `seller`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agora_clients::cli::seller_main(std::env::args_os())
+}

@@ -9,6 +9,7 @@ mod problem;
 mod purchase;
 mod rating;
 mod text;
+mod words;
 
 pub(crate) use account::{AccountCreated, Credentials};
 pub use account::{NewAccount, Session};

@@ -1,0 +1,123 @@
+//! The interactive shell: the same commands, with history, completion, and a prompt that says who is logged in.
+
+mod completion;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::{CommandFactory, FromArgMatches};
+use rustyline::Editor;
+use rustyline::config::{CompletionType, Config};
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+
+use super::arguments::{InShell, Line, PerCall};
+use super::failure::CliError;
+use super::program::Program;
+use super::run::{Ask, Desk};
+use completion::Words;
+
+const HISTORY_LINES: usize = 1_000;
+/// Options whose values are nobody's business, also not the history's.
+const SECRETS: [&str; 4] = ["--password", "--card-number", "--security-code", "--expiry"];
+
+type LineEditor = Editor<Words, FileHistory>;
+
+/// Runs until `exit`, Ctrl-D or the end of the input.
+pub(super) fn run<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<(), CliError> {
+    let command = line_command::<P>();
+    let mut editor = editor(&command)?;
+    let history = desk.file.beside(&format!("{}-history", P::TEXTS.name));
+    // There is none before the first time.
+    drop(editor.load_history(&history));
+    if std::io::stdin().is_terminal() && !defaults.json {
+        println!(
+            "The marketplace's {} shell. `help` shows the commands, Tab completes, Ctrl-D leaves.",
+            P::TEXTS.name
+        );
+    }
+    loop {
+        let line = match editor.readline(&prompt(desk)) {
+            Ok(line) => line,
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => break,
+            Err(error) => return Err(CliError::Local(format!("can't read from this terminal: {error}"))),
+        };
+        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+            continue;
+        }
+        remember(&mut editor, &line, &history);
+        match parse::<P>(&line, &command) {
+            Ok(parsed) => {
+                let per_call = PerCall { json: defaults.json || parsed.per_call.json, ..parsed.per_call };
+                let ask = match parsed.command {
+                    InShell::Account(account) => Ask::Account(account),
+                    InShell::Call(call) => Ask::Call(call),
+                    InShell::Exit => break,
+                };
+                if let Err(error) = desk.serve(ask, &per_call) {
+                    error.report(&P::TEXTS, per_call.json);
+                }
+            }
+            Err(complaint) => complaint.print(),
+        }
+    }
+    Ok(())
+}
+
+fn line_command<P: Program>() -> clap::Command {
+    Line::<P::Command>::command().name("").bin_name("").about(P::TEXTS.about)
+}
+
+fn editor(command: &clap::Command) -> Result<LineEditor, CliError> {
+    let failed = |error: ReadlineError| CliError::Local(format!("can't use this terminal: {error}"));
+    let config = Config::builder()
+        .max_history_size(HISTORY_LINES)
+        .and_then(|config| config.history_ignore_dups(true))
+        .map_err(failed)?
+        .history_ignore_space(true)
+        .completion_type(CompletionType::List)
+        .build();
+    let mut editor = LineEditor::with_config(config).map_err(failed)?;
+    editor.set_helper(Some(Words::of(command)));
+    Ok(editor)
+}
+
+fn prompt<P: Program>(desk: &Desk<P>) -> String {
+    let role = P::TEXTS.name;
+    match desk.file.load() {
+        Ok(Some(session)) => format!("{role} {}> ", super::table::printable(&session.username)),
+        Ok(None) | Err(_) => format!("{role} (not logged in)> "),
+    }
+}
+
+fn remember(editor: &mut LineEditor, line: &str, history: &PathBuf) {
+    if SECRETS.iter().any(|secret| line.contains(secret)) {
+        return;
+    }
+    // A history that can't be kept is no reason to stop working.
+    drop(editor.add_history_entry(line));
+    drop(editor.save_history(history));
+}
+
+/// Why a line is no command.
+enum Complaint {
+    Quotes,
+    Usage(clap::Error),
+}
+
+impl Complaint {
+    fn print(&self) {
+        match self {
+            Complaint::Quotes => eprintln!("error: a quotation mark is missing"),
+            // `help` comes here too. A terminal that is gone ends the shell at its next line.
+            Complaint::Usage(error) => drop(error.print()),
+        }
+    }
+}
+
+fn parse<P: Program>(line: &str, command: &clap::Command) -> Result<Line<P::Command>, Complaint> {
+    let words = shlex::split(line).ok_or(Complaint::Quotes)?;
+    let matches = command.clone().try_get_matches_from(words).map_err(Complaint::Usage)?;
+    Line::from_arg_matches(&matches).map_err(Complaint::Usage)
+}
