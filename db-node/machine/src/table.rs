@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeBounds;
 
+use bytes::Bytes;
 use imbl::OrdMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,6 +31,11 @@ where
     /// The table's id.
     pub fn id(&self) -> TableId {
         self.id
+    }
+
+    /// The key of a row's record.
+    pub fn record_key(&self, key: &K) -> Bytes {
+        encode_key(self.id, key)
     }
 
     /// How many rows it has.
