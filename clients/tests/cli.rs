@@ -1,6 +1,8 @@
 //! The programs `buyer` and `seller` as people run them: exit codes, what is printed where, the session that is remembered,
 //! and the shell. Servers are real ones on the loopback, scripted by each test.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use std::os::unix::fs::MetadataExt;

@@ -1,6 +1,8 @@
 //! What the client library does when frontends refuse connections, hang, close, stumble, or ask for patience. Servers are
 //! real ones on the loopback, scripted by each test.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use std::time::{Duration, Instant};
