@@ -233,7 +233,8 @@ fn is_new(path: &Path) -> Result<bool, String> {
     std::fs::create_dir_all(path).map_err(|error| error.to_string())?;
     let mut files = std::fs::read_dir(path).map_err(|error| error.to_string())?;
     let is_empty = files.next().is_none();
-    if !is_empty && !path.join("db").exists() {
+    // A process that was killed while it made the ledger may have left only one of sled's files.
+    if !is_empty && !["conf", "db"].iter().any(|file| path.join(file).exists()) {
         return Err("the directory is not empty, and holds no ledger: name another one, or empty it".into());
     }
     Ok(is_empty)

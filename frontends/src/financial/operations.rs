@@ -70,7 +70,7 @@ fn authorize(element: &Element) -> Result<AuthorizePayment, Fault> {
         return Err(Fault::client("card_number must have 13 to 19 digits"));
     }
     if !is_expiry(&expiry) {
-        return Err(Fault::client("expiry must be a month and year like 07/2031"));
+        return Err(Fault::client("expiry must be a month and a year, MM/YYYY"));
     }
     // Checked, and then forgotten: a security code may not be kept in any form.
     if !digits(&security_code, 3, 4) {
