@@ -10,12 +10,15 @@ use agora_proto::common::Role;
 
 mod app;
 mod databases;
+pub mod financial;
 mod passwords;
 pub mod payment;
 mod problem;
 mod purchase;
 mod rest;
 mod server;
+
+pub use financial::financial_main;
 
 /// A buyer frontend, until it is told to stop.
 pub fn buyer_main(args: Vec<OsString>) -> ExitCode {

@@ -1,0 +1,122 @@
+//! Payment cards: checked here, handed to the financial service, and kept nowhere.
+
+use crate::payment::Card;
+use crate::problem::Problem;
+use crate::rest::body::Fields;
+
+/// Longest name on a card.
+const NAME_CHARS: usize = 64;
+
+/// A year and a month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Month {
+    year: u16,
+    month: u8,
+}
+
+impl Month {
+    /// This month, in UTC.
+    pub fn now() -> Self {
+        let now = time::OffsetDateTime::now_utc();
+        Month { year: u16::try_from(now.year()).unwrap_or(0), month: now.month().into() }
+    }
+}
+
+/// Takes the card out of a purchase's body. A card is good until the end of its month, in UTC.
+///
+/// # Errors
+/// `invalid_field`, which never shows what was given.
+pub fn read(mut fields: Fields, now: Month) -> Result<Card, Problem> {
+    let mut card = fields.object("card", "card.")?;
+    fields.finish()?;
+    let name = card.text("name", 1..=NAME_CHARS)?;
+    let number = card.text("number", 1..=64)?;
+    let expiry = card.text("expiry", 1..=64)?;
+    let security_code = card.text("security_code", 1..=64)?;
+    card.finish()?;
+    let wrong = |field: &str, must: &str| {
+        Problem::field(format!("card.{field}"), format!("card.{field} must be {must}"))
+    };
+    if name.trim().is_empty() {
+        return Err(wrong("name", "the name on the card"));
+    }
+    if !digits(&number, 13, 19) {
+        return Err(wrong("number", "13 to 19 digits"));
+    }
+    let month = month(&expiry).ok_or_else(|| wrong("expiry", "like \"12/2040\""))?;
+    if month < now {
+        return Err(wrong("expiry", "this month or a later one"));
+    }
+    if !digits(&security_code, 3, 4) {
+        return Err(wrong("security_code", "3 or 4 digits"));
+    }
+    Ok(Card { name, number, expiry, security_code })
+}
+
+fn digits(text: &str, least: usize, most: usize) -> bool {
+    (least..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn month(text: &str) -> Option<Month> {
+    let (month, year) = text.split_once('/')?;
+    if !digits(month, 2, 2) || !digits(year, 4, 4) {
+        return None;
+    }
+    let month: u8 = month.parse().ok()?;
+    (1..=12).contains(&month).then_some(Month { year: year.parse().ok()?, month })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const NOW: Month = Month { year: 2031, month: 7 };
+
+    fn read_card(card: &Value) -> Result<Card, Problem> {
+        read(Fields::parse(json!({ "card": card }).to_string().as_bytes()).unwrap(), NOW)
+    }
+
+    fn good() -> Value {
+        json!({"name": "Ada", "number": "4111111111111111", "expiry": "07/2031", "security_code": "737"})
+    }
+
+    #[test]
+    fn a_card_is_good_to_the_end_of_its_month() {
+        assert_eq!(read_card(&good()).unwrap().expiry, "07/2031");
+        let mut past = good();
+        past["expiry"] = json!("06/2031");
+        assert_eq!(read_card(&past).unwrap_err().at_fault(), Some("card.expiry"));
+    }
+
+    #[test]
+    fn each_field_at_fault_is_named_and_not_shown() {
+        let wrong = [
+            ("name", json!("")),
+            ("name", json!("  ")),
+            ("name", json!("n".repeat(65))),
+            ("number", json!("411111111111")),
+            ("number", json!("41111111111111111111")),
+            ("number", json!("4111 1111 1111 1111")),
+            ("number", json!(4_111_111_111_111_111_u64)),
+            ("expiry", json!("13/2031")),
+            ("expiry", json!("00/2031")),
+            ("expiry", json!("7/2031")),
+            ("expiry", json!("07/31")),
+            ("expiry", json!("07-2031")),
+            ("security_code", json!("12")),
+            ("security_code", json!("12345")),
+            ("security_code", json!("12x")),
+            ("security_code", Value::Null),
+        ];
+        for (field, value) in wrong {
+            let mut card = good();
+            card[field] = value.clone();
+            let problem = read_card(&card).unwrap_err();
+            assert_eq!(problem.at_fault(), Some(format!("card.{field}").as_str()), "{value}");
+            let shown = format!("{problem:?}");
+            assert!(value.as_str().is_none_or(|text| text.len() < 5 || !shown.contains(text)), "{shown}");
+        }
+        assert_eq!(read_card(&json!("4111")).unwrap_err().at_fault(), Some("card"));
+    }
+}

@@ -1,0 +1,132 @@
+//! `/openapi.json`: what the operations' own annotations say, and what holds for all of them.
+
+use agora_proto::common::Role;
+use utoipa::OpenApi as _;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, Required, ResponseBuilder};
+
+use crate::problem::ProblemBody;
+use crate::rest::key;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(components(schemas(ProblemBody)))]
+struct Common;
+
+/// Adds what all operations share: title, session tokens, idempotency keys, problems.
+pub fn describe(role: Role, operations: OpenApi) -> OpenApi {
+    let mut api = Common::openapi();
+    api.merge(operations);
+    let whom = if role == Role::Buyer { "buyers" } else { "sellers" };
+    api.info.title = format!("Agora for {whom}");
+    api.info.description = Some(
+        "A marketplace. Every call may be repeated through any frontend; a mutation that is repeated with its \
+         Idempotency-Key takes effect once and returns the first answer."
+            .into(),
+    );
+    if let Some(components) = &mut api.components {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("UUID").build();
+        components.add_security_scheme("session", SecurityScheme::Http(bearer));
+    }
+    for item in api.paths.paths.values_mut() {
+        let mutations = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for operation in mutations.into_iter().flatten() {
+            add_idempotency_key(operation);
+            add_problems(operation);
+        }
+        if let Some(operation) = &mut item.get {
+            add_problems(operation);
+        }
+    }
+    api
+}
+
+fn add_idempotency_key(operation: &mut Operation) {
+    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255));
+    let header = ParameterBuilder::new()
+        .name(key::HEADER)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("Repeats with the same key take effect once. Remembered for 24 hours."))
+        .schema(Some(text));
+    operation.parameters.get_or_insert_default().push(header.build());
+}
+
+fn add_problems(operation: &mut Operation) {
+    let problem = || ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let responses = &mut operation.responses.responses;
+    for response in responses.values_mut() {
+        if let utoipa::openapi::RefOr::T(response) = response
+            && let Some(content) = response.content.shift_remove("application/json")
+        {
+            let is_problem =
+                serde_json::to_string(&content).is_ok_and(|text| text.contains("schemas/Problem\""));
+            let kind = if is_problem { "application/problem+json" } else { "application/json" };
+            response.content.insert(kind.into(), content);
+        }
+    }
+    let any = ResponseBuilder::new()
+        .description("Why it was not done: see `code`. 429 and 503 say in Retry-After when to come back.")
+        .content("application/problem+json", problem());
+    responses.insert("default".into(), any.build().into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_covers_every_path_of_the_contract() {
+        let paths = |role| {
+            let api = describe(role, crate::rest::router(role).into_openapi());
+            let json = serde_json::to_value(&api).unwrap();
+            let paths = json["paths"].as_object().unwrap();
+            let mut all = Vec::new();
+            for (path, operations) in paths {
+                all.extend(operations.as_object().unwrap().keys().map(|method| format!("{method} {path}")));
+            }
+            all.sort();
+            all
+        };
+        let expected = |text: &str| {
+            let mut all: Vec<_> = text.split(',').map(|path| path.trim().replacen(' ', " /v1", 1)).collect();
+            all.sort();
+            all
+        };
+        assert_eq!(
+            paths(Role::Seller),
+            expected(
+                "post /sellers, post /sessions, delete /session, get /rating, get /sellers/{id}/rating, post /items, \
+                 get /items, patch /items/{item_id}, post /items/{item_id}/units, delete /items/{item_id}"
+            )
+        );
+        assert_eq!(
+            paths(Role::Buyer),
+            expected(
+                "post /buyers, post /sessions, delete /session, get /items, get /items/{item_id}, get /cart, \
+                 post /cart/items, delete /cart/items/{item_id}, put /saved-cart, delete /cart, post /purchases, \
+                 get /purchases, put /items/{item_id}/feedback, get /sellers/{id}/rating"
+            )
+        );
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_every_mutation_takes_a_key() {
+        for role in [Role::Seller, Role::Buyer] {
+            let json =
+                serde_json::to_value(describe(role, crate::rest::router(role).into_openapi())).unwrap();
+            let text = json.to_string();
+            for reference in text.split("\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+                assert!(json.pointer(reference).is_some(), "{reference}");
+            }
+            for (path, operations) in json["paths"].as_object().unwrap() {
+                for (method, operation) in operations.as_object().unwrap() {
+                    let takes_key = operation["parameters"].to_string().contains(key::HEADER);
+                    assert_eq!(takes_key, method != "get", "{method} {path}");
+                    assert!(operation["responses"]["default"].is_object(), "{method} {path}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! A frontend as a process: its arguments, its start and its end.
+
+use std::ffi::OsString;
+use std::future::IntoFuture;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use agora_process::{ClusterFile, Role as ProcessRole, init_logging, shutdown_signal};
+use agora_proto::common::Role;
+use anyhow::Context;
+use axum::serve::ListenerExt;
+use clap::Parser;
+use tokio::net::TcpListener;
+
+use crate::app::App;
+
+/// How long requests that are under way may take once the frontend is to stop.
+const DRAIN: Duration = Duration::from_secs(4);
+
+/// What a frontend is started with.
+#[derive(Debug, Parser)]
+pub struct Arguments {
+    /// Which frontend of the cluster file this is.
+    #[arg(long)]
+    name: String,
+    /// The cluster file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Runs a frontend until it is told to stop.
+pub fn run(role: Role, program: &'static str, args: Vec<OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(args) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nothing is left to do if even that can't be printed.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    init_logging();
+    match start(role, &arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            eprintln!("{program}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(role: Role, arguments: &Arguments) -> anyhow::Result<()> {
+    let cluster = ClusterFile::read(&arguments.config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(serve(role, arguments, &cluster));
+    // A password that is being hashed is not waited for.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(role: Role, arguments: &Arguments, cluster: &ClusterFile) -> anyhow::Result<()> {
+    let process = if role == Role::Buyer { ProcessRole::Buyer } else { ProcessRole::Seller };
+    let (_, address) = cluster.find(process, &arguments.name)?;
+    let stop = shutdown_signal().context("can't listen for signals")?;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
+    // Answers are small and written at once: waiting for more to send would only delay them.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "can't set TCP_NODELAY");
+        }
+    });
+    let app = App::new(role, cluster)?;
+    let router = super::router(app.clone())?;
+    tracing::info!(name = arguments.name, %address, "serving");
+    let server = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        served = server.into_future() => served?,
+        () = drained => tracing::warn!("some requests were still under way"),
+    }
+    app.purchases.close();
+    if tokio::time::timeout(DRAIN, app.purchases.wait()).await.is_err() {
+        tracing::warn!(left = app.purchases.len(), "some purchases were left for others to finish");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
