@@ -2,7 +2,7 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=agora");
-    let files = ["common", "customer", "product", "database", "broadcast", "raft"];
+    let files = ["common", "customer", "product", "database", "broadcast", "snapshot", "raft"];
     let descriptors = protox::compile(files.map(|name| format!("agora/{name}.proto")), ["."])?;
     tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
     Ok(())

@@ -28,6 +28,11 @@ pub mod broadcast {
     #![allow(missing_docs, clippy::doc_markdown)]
     tonic::include_proto!("agora.v1.broadcast");
 }
+/// How a member of the customer group gets the whole state from another one.
+pub mod snapshot {
+    #![allow(missing_docs, clippy::doc_markdown)]
+    tonic::include_proto!("agora.v1.snapshot");
+}
 /// What members of the product group say to each other.
 pub mod raft {
     #![allow(missing_docs, clippy::doc_markdown)]

@@ -1,0 +1,100 @@
+//! What a member finds on its disk when it starts.
+
+use agora_broadcast::{Base, Durable, Entry, Incarnation, Slot};
+use agora_storage::{Log, LogBatch, StorageError};
+
+use super::log_batch::{ACCEPTED, BASE, INCARNATION, PROMISED};
+use super::records::{self, BadRecord};
+
+/// How much of the log is read at a time.
+const READ_BYTES: usize = 8 << 20;
+
+/// Why a member can't start from its disk.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The disk, or the database on it.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A record that was read but makes no sense.
+    #[error("the log's {what} can't be read: {error}")]
+    Record {
+        /// Which one.
+        what: String,
+        /// What is wrong with it.
+        error: BadRecord,
+    },
+    /// Something that must be there is not.
+    #[error("the log has no {0}, although this node was started before; its disk has lost data")]
+    Missing(&'static str),
+    /// The state was applied from another log.
+    #[error("the state stands at slot {applied}, but the log starts after {base}; its disk has lost data")]
+    StateBehindLog {
+        /// The slot that the state stands at.
+        applied: u64,
+        /// The slot that the log starts after.
+        base: u64,
+    },
+}
+
+/// Restores what is durable, under a new incarnation that is itself durable when this returns. Blocks.
+pub(super) fn restore(log: &Log, members: u16, applied: Slot) -> Result<Durable, RestoreError> {
+    let before = log.meta(INCARNATION)?.map(|bytes| read_incarnation(&bytes)).transpose()?;
+    let incarnation = Incarnation(before.map_or(1, |before| before.0 + 1));
+    let raised = (INCARNATION, Some(incarnation.0.to_be_bytes().to_vec()));
+    if before.is_none() {
+        let durable = Durable::founding(members, incarnation);
+        let accepted = records::accepted(durable.accepted, &durable.roster);
+        let meta = vec![
+            raised,
+            (PROMISED, Some(records::promised(durable.promised))),
+            (ACCEPTED, Some(accepted)),
+            (BASE, Some(records::base(&durable.base))),
+        ];
+        log.write(LogBatch { meta, ..LogBatch::default() })?;
+        log.sync()?;
+        return Ok(durable);
+    }
+    let (accepted, roster) = read(log, ACCEPTED, records::read_accepted)?;
+    let base: Base = read(log, BASE, records::read_base)?;
+    if applied < base.slot {
+        return Err(RestoreError::StateBehindLog { applied: applied.0, base: base.slot.0 });
+    }
+    let promised = read(log, PROMISED, records::read_promised)?.max(accepted);
+    let entries = read_entries(log, &base)?;
+    log.write(LogBatch { meta: vec![raised], ..LogBatch::default() })?;
+    log.sync()?;
+    Ok(Durable { incarnation, promised, accepted, roster, base, entries, applied })
+}
+
+fn read<T>(
+    log: &Log,
+    name: &'static str,
+    parse: impl Fn(&[u8]) -> Result<T, BadRecord>,
+) -> Result<T, RestoreError> {
+    let bytes = log.meta(name)?.ok_or(RestoreError::Missing(name))?;
+    parse(&bytes).map_err(|error| RestoreError::Record { what: name.into(), error })
+}
+
+fn read_incarnation(bytes: &[u8]) -> Result<Incarnation, RestoreError> {
+    let bytes = bytes
+        .try_into()
+        .map_err(|_| RestoreError::Record { what: INCARNATION.into(), error: BadRecord::Empty })?;
+    Ok(Incarnation(u64::from_be_bytes(bytes)))
+}
+
+fn read_entries(log: &Log, base: &Base) -> Result<Vec<Entry>, RestoreError> {
+    let mut entries = Vec::new();
+    let mut next = base.slot.0 + 1;
+    loop {
+        let read = log.read(next.., READ_BYTES)?;
+        if read.is_empty() {
+            return Ok(entries);
+        }
+        for (position, bytes) in read {
+            let entry = records::read_entry(position, &bytes);
+            let what = || format!("entry {position}");
+            entries.push(entry.map_err(|error| RestoreError::Record { what: what(), error })?);
+            next = position + 1;
+        }
+    }
+}

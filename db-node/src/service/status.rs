@@ -1,0 +1,61 @@
+//! What a node tells of itself: members by their names instead of their indexes.
+
+use std::sync::Arc;
+
+use agora_group::{GroupStatus, Protocol};
+use agora_proto::database::{BroadcastStatus, RaftStatus, StatusReply, StatusRequest, status_reply};
+use tonic::Status;
+
+use super::Shared;
+
+pub(super) async fn status(shared: &Shared, request: StatusRequest) -> Result<StatusReply, Status> {
+    let disk_bytes = Arc::clone(&shared.options.disk_bytes);
+    let disk_bytes = tokio::task::spawn_blocking(move || disk_bytes());
+    let disk_bytes = disk_bytes.await.map_err(|_| Status::unavailable("this node is stopping"))?;
+    let mut reply = describe(&shared.group.status(), &shared.options.members);
+    reply.node.clone_from(&shared.options.node);
+    reply.database = shared.options.database.into();
+    reply.disk_bytes = disk_bytes;
+    if request.checksum {
+        let computed = shared.group.checksum().await;
+        let (applied, checksum) = computed.map_err(|failure| Status::unavailable(failure.to_string()))?;
+        // The two belong together: the checksum is that of the state at this position.
+        reply.applied = applied;
+        reply.checksum = format!("{checksum:08x}");
+    }
+    Ok(reply)
+}
+
+fn describe(status: &GroupStatus, members: &[String]) -> StatusReply {
+    let name = |index: usize| members.get(index).cloned().unwrap_or_default();
+    let names = |indexes: &[usize]| indexes.iter().copied().map(name).collect::<Vec<_>>();
+    let group = status.protocol.as_ref().map(|protocol| match protocol {
+        Protocol::Broadcast { epoch, roster, next_owner, incarnation } => {
+            status_reply::Group::Broadcast(BroadcastStatus {
+                epoch_counter: epoch.0,
+                epoch_coordinator: name(epoch.1),
+                roster: names(roster),
+                next_owner: name(*next_owner),
+                committed: status.committed,
+                incarnation: *incarnation,
+            })
+        }
+        Protocol::Raft { term, leader, role, voters, learners } => status_reply::Group::Raft(RaftStatus {
+            term: *term,
+            leader: leader.map(name).unwrap_or_default(),
+            role: (*role).into(),
+            voters: names(voters),
+            learners: names(learners),
+            committed: status.committed,
+        }),
+    });
+    StatusReply {
+        ready: status.not_ready_because.is_none(),
+        not_ready_because: status.not_ready_because.clone().unwrap_or_default(),
+        applied: status.applied,
+        last: status.last,
+        first: status.first,
+        group,
+        ..StatusReply::default()
+    }
+}
