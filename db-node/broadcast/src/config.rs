@@ -38,6 +38,8 @@ pub struct Bounds {
     pub max_uncommitted_bytes: usize,
     /// Sequences beyond the first gap that are kept; those further ahead are dropped and fetched later.
     pub max_future_slots: u64,
+    /// A member may take turns, or want to, if its log ends at most this many slots behind the longest.
+    pub max_roster_lag_slots: u64,
     /// The log above the last snapshot is kept up to this size for peers that lag; then its oldest part goes.
     pub keep_log_bytes: usize,
     /// As above, in slots.
@@ -97,7 +99,24 @@ pub struct Timing {
     pub snapshot_retry: Duration,
 }
 
+/// A configuration with which no member can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("member {me} of {members}: a group has 1 to {most} members, numbered from 0", most = Config::MOST_MEMBERS)]
+pub struct NoSuchMember {
+    me: MemberId,
+    members: u16,
+}
+
 impl Config {
+    /// Whether there can be such a member.
+    ///
+    /// # Errors
+    /// The group is empty, too large, or does not have this member.
+    pub fn check(&self) -> Result<(), NoSuchMember> {
+        let exists = self.me.0 < self.members && self.members <= Config::MOST_MEMBERS;
+        if exists { Ok(()) } else { Err(NoSuchMember { me: self.me, members: self.members }) }
+    }
+
     /// The largest group.
     pub const MOST_MEMBERS: u16 = 64;
 
@@ -114,6 +133,13 @@ impl Config {
     }
 }
 
+impl Bounds {
+    /// How far ahead of what is sequenced here the requests of a sender are kept: senders may see more as sequenced.
+    pub(crate) fn request_window(&self) -> u64 {
+        2 * self.max_unsequenced_requests as u64
+    }
+}
+
 impl Default for Bounds {
     fn default() -> Self {
         Bounds {
@@ -125,6 +151,7 @@ impl Default for Bounds {
             max_uncommitted_slots: 4096,
             max_uncommitted_bytes: 64 << 20,
             max_future_slots: 4096,
+            max_roster_lag_slots: 256,
             keep_log_bytes: 64 << 20,
             keep_log_slots: 100_000,
             max_resend_bytes: 1 << 20,

@@ -127,12 +127,17 @@ impl History {
             match (mine.epoch_at(slot), theirs.epoch_at(slot)) {
                 (Some(a), Some(b)) if a == b => return Fork::After(slot),
                 // The log with the later epoch has nothing of it in common with the other.
-                (Some(a), Some(b)) => {
-                    let later = if a > b { mine } else { theirs };
-                    if slot == later.base.1 {
+                (Some(a), Some(b)) if a > b => {
+                    if slot == mine.base.1 {
                         return Fork::Impossible;
                     }
-                    slot = later.before_run_of(slot);
+                    slot = mine.before_run_of(slot);
+                }
+                (Some(_), Some(_)) => {
+                    if slot == theirs.base.1 {
+                        return Fork::BelowBase;
+                    }
+                    slot = theirs.before_run_of(slot);
                 }
                 (Some(_), None) => return Fork::BelowBase,
                 (None, _) => return Fork::Impossible,

@@ -4,21 +4,33 @@
 //! happened ([`Input`]) and what time it is ([`Now`]), and does what comes out ([`Output`]). So the production shell, the
 //! simulator and the model check drive the very same step function.
 
+mod acks;
 mod config;
+mod disk;
+mod epoch_change;
+mod gaps;
 mod history;
 mod ids;
+mod log;
 mod member;
 mod message;
+mod own;
+mod peers;
+mod pending;
 mod port;
+mod random;
+mod reads;
+mod sequenced;
+mod sequencing;
 mod status;
 
-pub use config::{Bounds, Config, Timing};
+pub use config::{Bounds, Config, NoSuchMember, Timing};
 pub use history::{Fork, History, NotAHistory};
 pub use ids::{Epoch, Incarnation, MemberId, RequestId, RosterEntry, Slot};
 pub use member::Member;
 pub use message::{Body, Envelope, Health, Message, Opinion, Reason};
 pub use port::{
-    Base, Delivery, Durable, Entry, Input, Now, Output, PersistId, ProposalId, ReadId, Refused, Request,
-    Sequence, Write,
+    Base, BrokenLog, Delivery, Durable, Entry, Input, Now, Output, PersistId, ProposalId, ReadId, Refused,
+    Request, Sequence, Write,
 };
 pub use status::{Counters, Standing, Status};

@@ -1,66 +1,261 @@
-//! A member: the step function and all that it remembers.
+//! A member: all that it remembers, and the step function that hands each input to the mechanism it concerns.
 
 use std::time::Duration;
 
+use crate::acks::Acks;
 use crate::config::Config;
-use crate::ids::{Epoch, Slot};
+use crate::disk::Disk;
+use crate::epoch_change::Change;
+use crate::gaps::Gaps;
+use crate::ids::{Epoch, Incarnation, MemberId, RosterEntry, Slot};
+use crate::log::Log;
+use crate::message::{Body, Envelope, Message};
+use crate::own::Own;
+use crate::peers::Peers;
+use crate::pending::Pending;
 use crate::port::{Base, Durable, Input, Now, Output};
-use crate::status::{Counters, Standing, Status};
+use crate::random::Random;
+use crate::reads::Reads;
+use crate::sequencing::Sequencing;
+use crate::status::Counters;
 
 /// One member of the group.
 #[derive(Clone, Debug)]
 pub struct Member {
-    config: Config,
-    durable: Durable,
-    now: Now,
+    pub(crate) config: Config,
+    pub(crate) me: MemberId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) now: Now,
+    pub(crate) out: Vec<Output>,
+    pub(crate) counters: Counters,
+    pub(crate) random: Random,
+    /// Never below `accepted`. While it is above, nothing is stored, acknowledged or assigned.
+    pub(crate) promised: Epoch,
+    /// The log is a prefix of this epoch's history, with at least what the epoch started from.
+    pub(crate) accepted: Epoch,
+    pub(crate) roster: Vec<RosterEntry>,
+    pub(crate) log: Log,
+    pub(crate) disk: Disk,
+    pub(crate) own: Own,
+    pub(crate) pending: Pending,
+    pub(crate) sequencing: Sequencing,
+    pub(crate) acks: Acks,
+    pub(crate) gaps: Gaps,
+    pub(crate) reads: Reads,
+    pub(crate) peers: Peers,
+    pub(crate) change: Change,
+    pub(crate) heartbeat_due: Duration,
 }
 
 impl Member {
     /// A member that starts with what it finds on its disk.
+    ///
+    /// # Panics
+    /// `Config::check` or `Durable::check` would have found something wrong.
     #[must_use]
     pub fn new(config: Config, durable: Durable, now: Now) -> Self {
-        Member { config, durable, now }
+        assert!(config.check().is_ok(), "see Config::check");
+        let members = config.members;
+        let mut log = Log::new(members, durable.base);
+        for entry in durable.entries {
+            assert!(log.append(entry).is_ok(), "the log on disk is broken: see Durable::check");
+        }
+        let mut pending = Pending::new(members, &log.tip().sequenced, config.bounds.request_window());
+        pending.announce(config.me, durable.incarnation, 0, &log.tip().sequenced);
+        let epoch_floor = log.floor_of(durable.accepted);
+        Member {
+            me: config.me,
+            incarnation: durable.incarnation,
+            now,
+            out: Vec::new(),
+            counters: Counters::default(),
+            random: Random::new(config.seed ^ (u64::from(config.me.0) << 32) ^ durable.incarnation.0),
+            promised: durable.promised.max(durable.accepted),
+            accepted: durable.accepted,
+            roster: durable.roster,
+            disk: Disk::default(),
+            own: Own::default(),
+            sequencing: Sequencing::new(durable.accepted),
+            acks: Acks::new(log.last(), durable.applied, epoch_floor),
+            gaps: Gaps::new(members),
+            reads: Reads::default(),
+            peers: Peers::new(members, now.monotonic),
+            change: Change::new(durable.promised.max(durable.accepted), now.monotonic),
+            heartbeat_due: now.monotonic,
+            log,
+            pending,
+            config,
+        }
     }
 
     /// Takes in what happened; adds what is to be done.
     pub fn step(&mut self, now: Now, input: Input, outputs: &mut Vec<Output>) {
-        self.now = now;
-        let _ = (input, outputs);
+        std::mem::swap(&mut self.out, outputs);
+        self.now = Now { monotonic: now.monotonic.max(self.now.monotonic), wall_ms: now.wall_ms };
+        match input {
+            Input::Receive { from, message } => self.receive(from, message),
+            Input::Propose { proposal, commands } => self.propose(proposal, commands),
+            Input::Read { read } => self.read(read),
+            Input::Persisted { upto } => self.persisted(upto),
+            Input::StateDurable { slot } => self.state_durable(slot),
+            Input::SnapshotInstalled { epoch, base } => self.snapshot_installed(epoch, base),
+            Input::PeerLost { peer } => self.peer_lost(peer),
+            Input::Tick => {}
+        }
+        self.run_timers();
+        self.settle();
+        std::mem::swap(&mut self.out, outputs);
     }
 
     /// When `Input::Tick` is due next, in monotonic time, if nothing happens before.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Duration> {
-        Some(self.now.monotonic + self.config.timing.heartbeat)
+        let due = [self.acks.due(), self.gaps.due(), self.reads.due(), self.change.due()];
+        due.into_iter().flatten().chain([self.heartbeat_due]).min()
     }
 
     /// The protocol's part of a snapshot of the state at a delivered slot, and the accepted epoch, which a peer that
-    /// installs the snapshot is to be told. None if the log does not reach back to that slot.
+    /// installs the snapshot is to be told. None if the log does not reach back to that slot, or the slot is not delivered.
     #[must_use]
     pub fn base_at(&self, slot: Slot) -> Option<(Epoch, Base)> {
-        (slot == self.durable.base.slot).then(|| (self.durable.accepted, self.durable.base.clone()))
+        if slot > self.acks.delivered {
+            return None;
+        }
+        Some((self.accepted, self.log.base_at(slot)?))
     }
 
-    /// Where this member stands.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        Status {
-            me: self.config.me,
-            incarnation: self.durable.incarnation,
-            standing: Standing::Serving,
-            epoch: self.durable.accepted,
-            promised: self.durable.promised,
-            roster: self.durable.roster.clone(),
-            next_owner: self.config.me,
-            base: self.durable.base.slot,
-            last: self.durable.base.slot,
-            stored: self.durable.base.slot,
-            committed: self.durable.applied,
-            delivered: self.durable.applied,
-            unsequenced: 0,
-            silent: Vec::new(),
-            wants_change: None,
-            counters: Counters::default(),
+    fn receive(&mut self, from: MemberId, message: Message) {
+        if from == self.me || from.0 >= self.config.members {
+            self.counters.malformed += 1;
+            return;
+        }
+        if !self.observe(from, &message.envelope) {
+            return;
+        }
+        let envelope = message.envelope;
+        match message.body {
+            Body::Ack => {}
+            Body::Heartbeat { wall_ms, health } => self.heard_heartbeat(from, wall_ms, health),
+            Body::Requests(requests) => self.take_requests(from, &envelope, requests),
+            Body::Sequence { sequence, requests } => {
+                self.take_requests(from, &envelope, requests);
+                self.take_sequence(from, &envelope, sequence);
+            }
+            Body::AskRequests { incarnation, from: first, upto } => {
+                self.resend_requests(from, incarnation, first, upto);
+            }
+            Body::AskEntries { history, from: first, upto } => {
+                self.resend_entries(from, history, first, upto)
+            }
+            Body::Entries { history, base, entries } => self.take_entries(from, history, base, entries),
+            Body::ReadQuery { round } => self.answer_read(from, &envelope, round),
+            Body::ReadAnswer { reader, round, slot } => {
+                self.take_read_answer(from, &envelope, reader, round, slot)
+            }
+            Body::AskChange { question, reason } => self.answer_change(from, &envelope, question, reason),
+            Body::AnswerChange { asker, question, opinion } => {
+                self.take_opinion(from, asker, question, opinion)
+            }
+            Body::Prepare { epoch } => self.take_prepare(from, epoch),
+            Body::Promise { epoch, accepted, history, health } => {
+                self.take_promise(from, &envelope, epoch, accepted, history, health);
+            }
+            Body::StartEpoch { epoch, roster, history } => self.take_start(from, epoch, roster, history),
+            Body::AskEpoch => self.send_epoch(from),
         }
     }
+
+    /// What the envelope of whatever arrives tells. False: it comes from an incarnation that is gone.
+    fn observe(&mut self, from: MemberId, envelope: &Envelope) -> bool {
+        let known = self.peers.get(from).incarnation;
+        if envelope.incarnation < known {
+            self.counters.stale += 1;
+            return false;
+        }
+        self.peers.heard(from, envelope, self.now.monotonic, &self.config.timing);
+        if envelope.incarnation > known {
+            self.change.look_again(self.now.monotonic);
+        }
+        self.pending.announce(from, envelope.incarnation, envelope.sent, &self.log.tip().sequenced);
+        self.change.seen(envelope.promised.max(envelope.epoch));
+        if envelope.epoch > self.accepted {
+            self.noticed_epoch(from, envelope.epoch);
+        }
+        true
+    }
+
+    fn run_timers(&mut self) {
+        let now = self.now.monotonic;
+        if now >= self.heartbeat_due {
+            self.heartbeat_due = now + self.config.timing.heartbeat;
+            self.beat();
+        }
+        self.run_gap_timers();
+        self.run_read_timers();
+        self.run_change_timers();
+    }
+
+    /// Draws all consequences: what can be stored, assigned, committed, delivered, answered.
+    fn settle(&mut self) {
+        self.advance();
+        self.send_unsent();
+        self.write_unwritten();
+        self.commit();
+        self.deliver();
+        self.start_read_rounds();
+        self.watch_gaps();
+        self.send_acks();
+    }
+
+    pub(crate) fn member_ids(&self) -> impl Iterator<Item = MemberId> + use<> {
+        (0..self.config.members).map(MemberId)
+    }
+
+    pub(crate) fn peer_ids(&self) -> impl Iterator<Item = MemberId> + use<> {
+        let me = self.me;
+        self.member_ids().filter(move |member| *member != me)
+    }
+
+    /// The roster's place that owns a slot.
+    pub(crate) fn owner(&self, slot: Slot) -> RosterEntry {
+        owner(&self.roster, slot).unwrap_or(RosterEntry { member: self.me, incarnation: Incarnation(0) })
+    }
+
+    /// An epoch is promised that is not accepted.
+    pub(crate) fn is_changing_epoch(&self) -> bool {
+        self.promised > self.accepted
+    }
+
+    fn envelope(&self) -> Envelope {
+        Envelope {
+            incarnation: self.incarnation,
+            epoch: self.accepted,
+            promised: self.promised,
+            acknowledged: self.acknowledged(),
+            sent: self.own.sent(),
+        }
+    }
+
+    pub(crate) fn send(&mut self, to: MemberId, body: Body) {
+        debug_assert_ne!(to, self.me);
+        let envelope = self.envelope();
+        self.peers.get_mut(to).told = envelope.acknowledged;
+        self.out.push(Output::Send { to, message: Message { envelope, body } });
+    }
+
+    pub(crate) fn send_all(&mut self, body: Body) {
+        let envelope = self.envelope();
+        for peer in self.peers.iter_mut() {
+            peer.told = envelope.acknowledged;
+        }
+        if self.config.members > 1 {
+            self.out.push(Output::SendAll { message: Message { envelope, body } });
+        }
+    }
+}
+
+/// The place of a roster that owns a slot.
+pub(crate) fn owner(roster: &[RosterEntry], slot: Slot) -> Option<RosterEntry> {
+    let turn = slot.0.checked_rem(roster.len() as u64)?;
+    roster.get(usize::try_from(turn).ok()?).copied()
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::ids::{Epoch, Incarnation, MemberId, RequestId, RosterEntry, Slot};
+use crate::log::Tip;
 use crate::message::Message;
 
 /// What time it is, in both senses.
@@ -89,7 +90,51 @@ pub struct Durable {
     pub applied: Slot,
 }
 
+/// A log on disk that no member can have written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BrokenLog {
+    /// An entry does not follow the one before.
+    #[error("slot {slot} does not follow slot {after}", slot = slot.0, after = after.0)]
+    DoesNotFollow {
+        /// The entry.
+        slot: Slot,
+        /// The one before, or the base.
+        after: Slot,
+    },
+    /// An entry of a later epoch than the accepted one.
+    #[error("the log goes on to epoch {last}, beyond the accepted epoch {accepted}")]
+    BeyondAccepted {
+        /// The last entry's epoch.
+        last: Epoch,
+        /// The accepted epoch.
+        accepted: Epoch,
+    },
+    /// The roster is empty, or names a member that does not exist.
+    #[error("the roster is not one of a group of {members}")]
+    Roster {
+        /// How many members there are.
+        members: u16,
+    },
+}
+
 impl Durable {
+    /// Whether a member of a group of this size can start from this.
+    ///
+    /// # Errors
+    /// What is wrong first.
+    pub fn check(&self, members: u16) -> Result<(), BrokenLog> {
+        let mut tip = Tip::new(members, &self.base);
+        for entry in &self.entries {
+            let (slot, after) = (entry.sequence.slot, tip.slot);
+            tip.follow(entry).map_err(|_| BrokenLog::DoesNotFollow { slot, after })?;
+        }
+        if tip.epoch > self.accepted {
+            return Err(BrokenLog::BeyondAccepted { last: tip.epoch, accepted: self.accepted });
+        }
+        let seats_exist = !self.roster.is_empty() && self.roster.iter().all(|seat| seat.member.0 < members);
+        if seats_exist { Ok(()) } else { Err(BrokenLog::Roster { members }) }
+    }
+
     /// What the disk of a member holds that starts for the first time, in a group that starts for the first time: the
     /// founding epoch, whose roster is every member in its first incarnation.
     #[must_use]

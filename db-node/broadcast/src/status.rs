@@ -1,6 +1,7 @@
 //! What a member tells of itself to people and to its driver.
 
 use crate::ids::{Epoch, Incarnation, MemberId, RosterEntry, Slot};
+use crate::member::Member;
 use crate::message::Reason;
 
 /// Where a member stands just now.
@@ -72,4 +73,41 @@ pub struct Counters {
     pub epochs_accepted: u64,
     /// Epochs that this member prepared.
     pub epochs_prepared: u64,
+}
+
+impl Member {
+    /// Where this member stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            me: self.me,
+            incarnation: self.incarnation,
+            standing: self.standing(),
+            epoch: self.accepted,
+            promised: self.promised,
+            roster: self.roster.clone(),
+            next_owner: self.owner(self.log.last().next()).member,
+            base: self.log.base().slot,
+            last: self.log.last(),
+            stored: self.stored_slot(),
+            committed: self.acks.committed,
+            delivered: self.acks.delivered,
+            unsequenced: self.pending.span(self.me),
+            silent: self.peer_ids().filter(|peer| self.is_silent(*peer)).collect(),
+            wants_change: self.change.wanted(),
+            counters: self.counters,
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        if !self.hears_majority() {
+            Standing::CutOff
+        } else if self.is_changing_epoch() {
+            Standing::ChangingEpoch
+        } else if self.lags(self.log.last(), self.highest_known()) {
+            Standing::CatchingUp
+        } else {
+            Standing::Serving
+        }
+    }
 }

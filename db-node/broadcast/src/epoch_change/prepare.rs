@@ -1,0 +1,251 @@
+//! Prepare and Promise: a coordinator gathers promises of a majority, and decides from them what the epoch starts from and who
+//! takes turns.
+
+use std::time::Duration;
+
+use crate::acks::bit;
+use crate::disk::Then;
+use crate::history::History;
+use crate::ids::{Epoch, Incarnation, MemberId, RosterEntry};
+use crate::member::Member;
+use crate::message::{Body, Envelope, Health, Reason};
+use crate::port::Write;
+
+use super::transition::{Role, Start};
+
+/// An epoch that this member coordinates, until enough have promised it.
+#[derive(Clone, Debug)]
+pub(crate) struct Preparation {
+    epoch: Epoch,
+    blamed: Option<MemberId>,
+    promises: Vec<Option<Promised>>,
+    /// Since when there has been a majority.
+    majority_since: Option<Duration>,
+    retry: Duration,
+    ends: Duration,
+    grace: Duration,
+}
+
+/// What a member promised with.
+#[derive(Clone, Debug)]
+struct Promised {
+    incarnation: Incarnation,
+    accepted: Epoch,
+    history: History,
+    health: Health,
+}
+
+impl Preparation {
+    pub(super) fn due(&self) -> Duration {
+        let decide = self.majority_since.map(|since| since + self.grace);
+        decide.into_iter().fold(self.retry.min(self.ends), Duration::min)
+    }
+
+    fn answered(&self) -> u64 {
+        let answers = (0..).map(MemberId).zip(&self.promises).filter(|(_, promise)| promise.is_some());
+        answers.fold(0, |mask, (member, _)| mask | bit(member))
+    }
+}
+
+/// The member whose fault it is; it does not take turns in the next epoch.
+fn blamed(reason: Reason) -> Option<MemberId> {
+    match reason {
+        Reason::Silent { member } | Reason::HoldsUpSlot { member, .. } | Reason::Unhealthy { member } => {
+            Some(member)
+        }
+        Reason::IncarnationGone { .. } | Reason::NeverBegan { .. } | Reason::WantsIn => None,
+    }
+}
+
+impl Member {
+    pub(super) fn begin_preparation(&mut self, reason: Reason) {
+        let now = self.now.monotonic;
+        let highest = self.change.highest_counter.max(self.promised.counter);
+        let Some(counter) = highest.checked_add(1) else { return };
+        let epoch = Epoch { counter, coordinator: self.me };
+        self.raise_promise(epoch);
+        let timing = &self.config.timing;
+        self.change.preparation = Some(Preparation {
+            epoch,
+            blamed: blamed(reason),
+            promises: vec![None; usize::from(self.config.members)],
+            majority_since: None,
+            retry: now + timing.change_retry,
+            ends: now + timing.change_timeout,
+            grace: timing.promise_grace,
+        });
+        self.counters.epochs_prepared += 1;
+    }
+
+    /// Promises an epoch: from here on nothing of a lower one is stored. What was given to the disk before is durable
+    /// before the promise is, so the log that goes with the promise is.
+    pub(super) fn raise_promise(&mut self, epoch: Epoch) {
+        debug_assert!(epoch > self.promised);
+        self.write_unwritten();
+        self.promised = epoch;
+        self.change.seen(epoch);
+        self.change.moved = self.now.monotonic;
+        self.change.question = None;
+        self.change.preparation = None;
+        self.change.transition = None;
+        self.persist(vec![Write::Promise(epoch)], Then::Promised(epoch));
+    }
+
+    pub(crate) fn promise_is_durable(&mut self, epoch: Epoch) {
+        self.change.durable_promise = epoch;
+        if epoch != self.promised || !self.is_changing_epoch() {
+            return;
+        }
+        if epoch.coordinator == self.me {
+            self.send_all(Body::Prepare { epoch });
+            self.record_promise(self.me, epoch, self.own_promise());
+        } else {
+            self.give_promise();
+        }
+    }
+
+    fn own_promise(&self) -> Promised {
+        Promised {
+            incarnation: self.incarnation,
+            accepted: self.accepted,
+            history: self.log.history().clone(),
+            health: self.health(),
+        }
+    }
+
+    fn give_promise(&mut self) {
+        let Promised { accepted, history, health, .. } = self.own_promise();
+        let epoch = self.promised;
+        self.send(epoch.coordinator, Body::Promise { epoch, accepted, history, health });
+    }
+
+    pub(crate) fn take_prepare(&mut self, from: MemberId, epoch: Epoch) {
+        if epoch.coordinator != from {
+            self.counters.malformed += 1;
+        } else if epoch > self.promised {
+            self.raise_promise(epoch);
+        } else if epoch < self.promised {
+            // The envelope tells the coordinator what it has to exceed.
+            self.counters.stale += 1;
+            self.send(from, Body::Ack);
+        } else if self.is_changing_epoch() && self.change.durable_promise == epoch {
+            self.give_promise();
+        }
+    }
+
+    pub(crate) fn take_promise(
+        &mut self,
+        from: MemberId,
+        envelope: &Envelope,
+        epoch: Epoch,
+        accepted: Epoch,
+        history: History,
+        health: Health,
+    ) {
+        if accepted >= epoch {
+            self.counters.malformed += 1;
+            return;
+        }
+        let incarnation = envelope.incarnation;
+        self.record_promise(from, epoch, Promised { incarnation, accepted, history, health });
+    }
+
+    fn record_promise(&mut self, from: MemberId, epoch: Epoch, promised: Promised) {
+        if let Some(preparation) =
+            self.change.preparation.as_mut().filter(|preparation| preparation.epoch == epoch)
+        {
+            preparation.promises[usize::from(from.0)] = Some(promised);
+            self.decide_if_ready();
+        } else {
+            self.counters.stale += 1;
+        }
+    }
+
+    pub(super) fn run_preparation_timer(&mut self) {
+        let now = self.now.monotonic;
+        let Some(preparation) = &mut self.change.preparation else { return };
+        let (epoch, answered) = (preparation.epoch, preparation.answered());
+        if now >= preparation.ends {
+            self.change.preparation = None;
+            self.back_off();
+            return;
+        }
+        if now >= preparation.retry {
+            preparation.retry = now + self.config.timing.change_retry;
+            if answered & bit(self.me) != 0 {
+                for peer in self.peer_ids().filter(|peer| answered & bit(*peer) == 0) {
+                    self.send(peer, Body::Prepare { epoch });
+                }
+            }
+        }
+        self.decide_if_ready();
+    }
+
+    /// With a majority, and once all that seem alive have answered or had time to.
+    fn decide_if_ready(&mut self) {
+        let now = self.now.monotonic;
+        let Some(preparation) = &self.change.preparation else { return };
+        let answered = preparation.answered();
+        if (answered.count_ones() as usize) < self.config.majority() {
+            return;
+        }
+        let grace_ends = preparation.majority_since.unwrap_or(now) + self.config.timing.promise_grace;
+        let is_expected = |member: &MemberId| {
+            self.peers.was_heard(*member) && !self.is_silent(*member) && preparation.blamed != Some(*member)
+        };
+        let is_complete = self.peer_ids().filter(is_expected).all(|member| answered & bit(member) != 0);
+        if is_complete || now >= grace_ends {
+            if let Some(preparation) = self.change.preparation.take() {
+                self.decide(&preparation);
+            }
+        } else if let Some(preparation) = &mut self.change.preparation {
+            preparation.majority_since.get_or_insert(now);
+        }
+    }
+
+    /// Of those with the highest accepted epoch, the longest log; turns for those that are healthy and up to date.
+    fn decide(&mut self, preparation: &Preparation) {
+        let promises =
+            || (0..).map(MemberId).zip(&preparation.promises).filter_map(|(id, p)| Some((id, p.as_ref()?)));
+        let Some((_, best)) =
+            promises().max_by_key(|(_, promised)| (promised.accepted, promised.history.last()))
+        else {
+            return;
+        };
+        let has_all = |promised: &Promised| {
+            promised.accepted == best.accepted && promised.history.last() == best.history.last()
+        };
+        let sources = promises().filter(|(member, promised)| *member != self.me && has_all(promised));
+        let start = Start {
+            epoch: preparation.epoch,
+            roster: self.choose_roster(preparation, best.history.last()),
+            target: best.history.clone(),
+            history: best.accepted,
+            sources: sources.map(|(member, _)| member).collect(),
+            role: Role::Coordinator,
+        };
+        self.begin_transition(start);
+    }
+
+    fn choose_roster(&self, preparation: &Preparation, longest: crate::ids::Slot) -> Vec<RosterEntry> {
+        let promises =
+            || (0..).map(MemberId).zip(&preparation.promises).filter_map(|(id, p)| Some((id, p.as_ref()?)));
+        let seat = |(member, promised): (MemberId, &Promised)| RosterEntry {
+            member,
+            incarnation: promised.incarnation,
+        };
+        let is_kept_out = |member: MemberId| {
+            let was_in = self.roster.iter().any(|seat| seat.member == member);
+            !was_in && self.peers.get(member).exclusion.holds(self.now.monotonic)
+        };
+        let is_fit = |(member, promised): &(MemberId, &Promised)| {
+            promised.health == Health::Healthy
+                && preparation.blamed != Some(*member)
+                && promised.incarnation == self.known_incarnation(*member)
+                && !self.lags(promised.history.last(), longest)
+                && !is_kept_out(*member)
+        };
+        let fit: Vec<RosterEntry> = promises().filter(is_fit).map(seat).collect();
+        if fit.is_empty() { promises().map(seat).collect() } else { fit }
+    }
+}

@@ -1,0 +1,307 @@
+//! From a promised epoch to an accepted one: find where the own log parts from the one that the epoch starts from, fetch the
+//! rest, and accept. A coordinator does this with the best log that was promised; then the others with the coordinator's.
+
+use std::time::Duration;
+
+use crate::disk::Then;
+use crate::gaps::pause;
+use crate::history::{Fork, History};
+use crate::ids::{Epoch, MemberId, RosterEntry, Slot};
+use crate::log::{Log, Tip};
+use crate::member::Member;
+use crate::message::Body;
+use crate::port::{Base, Entry, Write};
+
+/// An epoch, and all that is needed to accept it.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    pub(super) epoch: Epoch,
+    pub(super) roster: Vec<RosterEntry>,
+    /// The shape of the log that it starts from.
+    pub(super) target: History,
+    /// The accepted epoch of those that have this log.
+    pub(super) history: Epoch,
+    /// Some of those.
+    pub(super) sources: Vec<MemberId>,
+    pub(super) role: Role,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Announces the epoch once it has accepted it.
+    Coordinator,
+    Follower,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Transition {
+    start: Start,
+    /// What the new log has in common with the old one, or the snapshot that replaces that.
+    from: From,
+    /// Beyond that, what was fetched so far.
+    fetched: Vec<Entry>,
+    /// The end of what is fetched; none while a snapshot is awaited.
+    tip: Option<Tip>,
+    attempt: u32,
+    retry: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum From {
+    Log(Slot),
+    Snapshot(Base),
+}
+
+impl Transition {
+    pub(super) fn epoch(&self) -> Epoch {
+        self.start.epoch
+    }
+
+    pub(super) fn due(&self) -> Duration {
+        self.retry
+    }
+
+    /// The whole log that the epoch starts from is here.
+    fn is_complete(&self) -> bool {
+        self.tip.as_ref().is_some_and(|tip| tip.slot >= self.start.target.last())
+    }
+}
+
+impl Member {
+    pub(crate) fn take_start(
+        &mut self,
+        from: MemberId,
+        epoch: Epoch,
+        roster: Vec<RosterEntry>,
+        target: History,
+    ) {
+        let seats_rise = roster.windows(2).all(|pair| pair[0].member < pair[1].member);
+        let seats_exist = roster.last().is_some_and(|seat| seat.member.0 < self.config.members);
+        if !(seats_rise && seats_exist) {
+            self.counters.malformed += 1;
+            return;
+        }
+        if epoch <= self.accepted || epoch < self.promised {
+            self.counters.stale += 1;
+            return;
+        }
+        match &mut self.change.transition {
+            Some(transition) if transition.epoch() == epoch => {
+                let sources = &mut transition.start.sources;
+                if transition.start.role == Role::Follower && !sources.contains(&from) {
+                    sources.push(from);
+                }
+            }
+            _ => {
+                let (history, sources, role) = (epoch, vec![from], Role::Follower);
+                self.begin_transition(Start { epoch, roster, target, history, sources, role });
+            }
+        }
+    }
+
+    pub(super) fn begin_transition(&mut self, start: Start) {
+        let from = match History::fork(self.log.history(), &start.target) {
+            // Nothing that is committed is ever dropped.
+            Fork::After(slot) if slot >= self.acks.committed.min(self.log.last()) => Some(slot),
+            Fork::BelowBase => None,
+            Fork::After(_) | Fork::Impossible => {
+                debug_assert!(false, "an epoch starts without what is committed: {start:?}");
+                self.counters.malformed += 1;
+                return;
+            }
+        };
+        if start.epoch > self.promised {
+            self.raise_promise(start.epoch);
+        }
+        self.change.moved = self.now.monotonic;
+        self.change.transition = Some(Transition {
+            start,
+            from: From::Log(from.unwrap_or(self.log.base().slot)),
+            fetched: Vec::new(),
+            tip: from.map(|slot| self.log.tip_at(slot)),
+            attempt: 0,
+            retry: self.now.monotonic,
+        });
+        self.go_on_with_transition();
+    }
+
+    /// Accepts the epoch if all is here; else asks for the next part.
+    fn go_on_with_transition(&mut self) {
+        if let Some(transition) = self.change.transition.take_if(|transition| transition.is_complete()) {
+            self.accept(transition);
+        } else if self.change.transition.is_some() {
+            self.fetch_for_transition();
+        }
+    }
+
+    fn fetch_for_transition(&mut self) {
+        let now = self.now.monotonic;
+        let timing = &self.config.timing;
+        let Some(transition) = &mut self.change.transition else { return };
+        transition.retry = now + pause(transition.attempt, timing);
+        let history = transition.start.history;
+        let others = (0..self.config.members).map(MemberId).filter(|member| {
+            *member != self.me
+                && self.peers.get(*member).epoch == history
+                && !transition.start.sources.contains(member)
+        });
+        let sources: Vec<MemberId> = transition.start.sources.iter().copied().chain(others).collect();
+        let turn = usize::try_from(transition.attempt).unwrap_or(0).checked_rem(sources.len());
+        let Some(source) = turn.map(|turn| sources[turn]) else { return };
+        transition.attempt += 1;
+        match &transition.tip {
+            Some(tip) => {
+                let (from, upto) = (tip.slot.next(), transition.start.target.last());
+                self.counters.asked += 1;
+                self.send(source, Body::AskEntries { history, from, upto });
+            }
+            None => self.need_snapshot(source),
+        }
+    }
+
+    pub(super) fn run_transition_timer(&mut self) {
+        if self.change.transition.as_ref().is_some_and(|transition| self.now.monotonic >= transition.retry) {
+            self.fetch_for_transition();
+        }
+    }
+
+    pub(crate) fn take_entries_of_change(
+        &mut self,
+        from: MemberId,
+        history: Epoch,
+        base: Slot,
+        entries: Vec<Entry>,
+    ) {
+        let Some(transition) = self.change.transition.as_mut().filter(|it| it.start.history == history)
+        else {
+            self.counters.stale += 1;
+            return;
+        };
+        let Some(tip) = &mut transition.tip else { return };
+        if base > tip.slot {
+            self.need_snapshot(from);
+            return;
+        }
+        let before = tip.slot;
+        for entry in entries.into_iter().filter(|entry| entry.sequence.slot > before) {
+            let is_meant =
+                transition.start.target.epoch_at(entry.sequence.slot) == Some(entry.sequence.epoch);
+            let mut next = tip.clone();
+            if !is_meant || next.follow(&entry).is_err() {
+                break;
+            }
+            *tip = next;
+            transition.fetched.push(entry);
+        }
+        if tip.slot > before {
+            transition.attempt = 0;
+            self.change.moved = self.now.monotonic;
+            self.go_on_with_transition();
+        }
+    }
+
+    /// A snapshot is installed. It is of use if what it covers is of this epoch's history: committed in no later one.
+    pub(super) fn take_snapshot_into_transition(&mut self, epoch: Epoch, base: &Base) {
+        let members = self.config.members;
+        let Some(transition) = &mut self.change.transition else { return };
+        let is_ahead = transition.tip.as_ref().is_none_or(|tip| base.slot > tip.slot);
+        if epoch <= transition.epoch() && is_ahead {
+            transition.from = From::Snapshot(base.clone());
+            transition.fetched.clear();
+            transition.tip = Some(Tip::new(members, base));
+            transition.attempt = 0;
+            self.change.moved = self.now.monotonic;
+            self.go_on_with_transition();
+        }
+    }
+
+    /// Accepts an epoch: the log and the claim to have it become durable in one step.
+    fn accept(&mut self, transition: Transition) {
+        let Transition { start, from, fetched, .. } = transition;
+        debug_assert!(start.epoch > self.accepted && start.epoch >= self.promised);
+        self.write_unwritten();
+        let mut writes = self.replace_log(from);
+        for entry in &fetched {
+            let follows = self.log.append(entry.clone());
+            debug_assert_eq!(follows, Ok(()));
+            entry.sequence.requests.iter().for_each(|id| self.pending.sequenced(*id));
+        }
+        if !fetched.is_empty() {
+            writes.push(Write::Append(fetched));
+        }
+        self.note_who_is_put_out(&start.roster);
+        let Start { epoch, roster, role, .. } = start;
+        writes.push(Write::Accept { epoch, roster: roster.clone() });
+        (self.promised, self.accepted, self.roster) = (epoch, epoch, roster);
+        self.persist(writes, Then::Accepted { epoch, slot: self.log.last() });
+        self.enter_epoch(role);
+    }
+
+    /// Drops what the new log does not have in common with the old one.
+    fn replace_log(&mut self, from: From) -> Vec<Write> {
+        let kept = match &from {
+            From::Log(slot) => *slot,
+            From::Snapshot(_) => self.acks.committed.min(self.log.last()).max(self.log.base().slot),
+        };
+        let mut writes = Vec::new();
+        let dropped = self.log.truncate_after(kept);
+        if !dropped.is_empty() {
+            writes.push(Write::TruncateAfter(kept));
+        }
+        self.pending.put_back(&dropped, &self.log.tip().sequenced);
+        if let From::Snapshot(base) = from {
+            self.log = Log::new(self.config.members, base.clone());
+            self.pending.skip_to(&self.log.tip().sequenced);
+            writes.push(Write::Purge(base));
+        }
+        writes
+    }
+
+    fn note_who_is_put_out(&mut self, roster: &[RosterEntry]) {
+        let is_out = |old: &&RosterEntry| roster.iter().all(|seat| seat.member != old.member);
+        for seat in self.roster.iter().filter(is_out) {
+            self.peers.get_mut(seat.member).exclusion.put_out(self.now.monotonic, &self.config.timing);
+        }
+    }
+
+    fn enter_epoch(&mut self, role: Role) {
+        let last = self.log.last();
+        self.begin_acks(last);
+        self.sequencing.enter_epoch(self.accepted, last);
+        self.restart_reads();
+        let change = &mut self.change;
+        (change.want, change.question, change.preparation, change.agreed) = (None, None, None, None);
+        change.ask_epoch = None;
+        change.failures = 0;
+        change.caught_up_since = None;
+        change.announces = (role == Role::Coordinator).then_some(self.accepted);
+        change.look_again(self.now.monotonic + self.config.timing.change_retry);
+        self.counters.epochs_accepted += 1;
+    }
+
+    /// The accepted epoch is durable here.
+    pub(crate) fn epoch_is_durable(&mut self, epoch: Epoch) {
+        if self.change.announces.take_if(|announced| *announced == epoch).is_some() {
+            let body = self.start_of_epoch();
+            self.send_all(body);
+        }
+    }
+
+    /// What a member needs to accept this member's epoch. What is committed since may stand for what it started from.
+    fn start_of_epoch(&self) -> Body {
+        let floor = self.acks.epoch_floor.max(self.log.base().slot);
+        Body::StartEpoch {
+            epoch: self.accepted,
+            roster: self.roster.clone(),
+            history: self.log.history().prefix(floor),
+        }
+    }
+
+    /// A peer has not heard of this member's epoch.
+    pub(crate) fn send_epoch(&mut self, to: MemberId) {
+        if self.change.announces.is_none() {
+            let body = self.start_of_epoch();
+            self.send(to, body);
+        }
+    }
+}

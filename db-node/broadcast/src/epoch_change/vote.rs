@@ -1,0 +1,126 @@
+//! Pre-vote: before anything is promised, a majority must see the reason too. So a member that is cut off, or slow, disturbs
+//! nobody.
+
+use std::time::Duration;
+
+use crate::acks::bit;
+use crate::ids::{Incarnation, MemberId};
+use crate::member::Member;
+use crate::message::{Body, Envelope, Opinion, Reason};
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question {
+    reason: Reason,
+    agree: u64,
+    retry: Duration,
+    ends: Duration,
+}
+
+impl Question {
+    pub(super) fn due(&self) -> Duration {
+        self.retry.min(self.ends)
+    }
+}
+
+/// This member agreed with someone, and for a while leaves the change to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Agreed {
+    with: MemberId,
+    until: Duration,
+}
+
+impl Agreed {
+    pub(super) fn holds(&self, now: Duration) -> bool {
+        now < self.until
+    }
+}
+
+impl Member {
+    pub(super) fn ask_for_change(&mut self, reason: Reason) {
+        let now = self.now.monotonic;
+        let timing = &self.config.timing;
+        self.change.questions += 1;
+        self.change.question = Some(Question {
+            reason,
+            agree: bit(self.me),
+            retry: now + timing.change_retry,
+            ends: now + timing.change_timeout,
+        });
+        self.send_all(Body::AskChange { question: self.change.questions, reason });
+        self.count_opinions();
+    }
+
+    pub(super) fn run_question_timer(&mut self) {
+        let now = self.now.monotonic;
+        let Some(question) = &mut self.change.question else { return };
+        if now >= question.ends {
+            self.change.question = None;
+            self.back_off();
+        } else if now >= question.retry {
+            question.retry = now + self.config.timing.change_retry;
+            let Question { reason, agree, .. } = *question;
+            let body = Body::AskChange { question: self.change.questions, reason };
+            for peer in self.peer_ids().filter(|peer| agree & bit(*peer) == 0) {
+                self.send(peer, body.clone());
+            }
+        }
+    }
+
+    pub(crate) fn answer_change(
+        &mut self,
+        from: MemberId,
+        envelope: &Envelope,
+        question: u64,
+        reason: Reason,
+    ) {
+        let opinion = match self.is_bound_against(from) {
+            true => Opinion::Disagree,
+            false => self.opinion(from, envelope, reason),
+        };
+        if opinion == Opinion::Agree {
+            let until = self.now.monotonic + 3 * self.config.timing.change_retry;
+            self.change.agreed = Some(Agreed { with: from, until });
+            self.change.question = None;
+        } else if envelope.epoch < self.accepted {
+            self.send_epoch(from);
+        }
+        self.send(from, Body::AnswerChange { asker: envelope.incarnation, question, opinion });
+    }
+
+    /// It agreed with someone else just now, or is on its own way to an epoch; of two that ask, the lower one goes first.
+    fn is_bound_against(&self, asker: MemberId) -> bool {
+        let now = self.now.monotonic;
+        let with_other = self.change.agreed.is_some_and(|agreed| agreed.with != asker && agreed.holds(now));
+        let goes_first = self.change.question.is_some() && self.me < asker;
+        with_other || goes_first || self.change.preparation.is_some()
+    }
+
+    pub(crate) fn take_opinion(
+        &mut self,
+        from: MemberId,
+        asker: Incarnation,
+        question: u64,
+        opinion: Opinion,
+    ) {
+        if asker != self.incarnation || question != self.change.questions {
+            self.counters.stale += 1;
+            return;
+        }
+        if let Some(question) = &mut self.change.question
+            && opinion == Opinion::Agree
+        {
+            question.agree |= bit(from);
+            self.count_opinions();
+        }
+    }
+
+    fn count_opinions(&mut self) {
+        let majority = self.config.majority();
+        if let Some(question) = self.change.question
+            && question.agree.count_ones() as usize >= majority
+        {
+            self.change.question = None;
+            self.begin_preparation(question.reason);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What is known of each member from what it sends, and failure detection: who is held to be silent.
+//!
+//! All of it is a hint. Only what an envelope acknowledges has weight for safety.
+
+use std::time::Duration;
+
+use crate::config::Timing;
+use crate::ids::{Epoch, Incarnation, MemberId, Slot};
+use crate::member::Member;
+use crate::message::{Body, Envelope, Health};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Peers {
+    peers: Vec<Peer>,
+    started: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// The latest that was heard; 0 before the first message.
+    pub(crate) incarnation: Incarnation,
+    /// The highest epoch that it said to have accepted, in this incarnation.
+    pub(crate) epoch: Epoch,
+    /// What it acknowledged in that epoch.
+    pub(crate) acknowledged: Slot,
+    /// What it was told last of what this member acknowledges.
+    pub(crate) told: Slot,
+    /// It reads, and waits for acknowledgements up to here.
+    pub(crate) awaits: Slot,
+    pub(crate) health: Health,
+    /// Its clock minus this member's, in milliseconds, when it was last heard.
+    pub(crate) clock_offset_ms: Option<i64>,
+    pub(crate) exclusion: Exclusion,
+    /// What may still be resent to it before the next heartbeat.
+    pub(crate) resend_budget: usize,
+    last_heard: Option<Duration>,
+    lost: Option<Duration>,
+}
+
+/// A member that was put out of the roster stays out for a while, longer each time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Exclusion {
+    until: Duration,
+    length: Duration,
+}
+
+impl Exclusion {
+    pub(crate) fn holds(&self, now: Duration) -> bool {
+        now < self.until
+    }
+
+    pub(crate) fn put_out(&mut self, now: Duration, timing: &Timing) {
+        let is_repeated = self.length > Duration::ZERO && now < self.until + timing.put_out_most;
+        self.length = if is_repeated { (self.length * 2).min(timing.put_out_most) } else { timing.put_out };
+        self.until = now + self.length;
+    }
+}
+
+impl Peers {
+    pub(crate) fn new(members: u16, now: Duration) -> Self {
+        let nothing = Epoch { counter: 0, coordinator: MemberId(0) };
+        let peer = Peer {
+            incarnation: Incarnation(0),
+            epoch: nothing,
+            acknowledged: Slot(0),
+            told: Slot(0),
+            awaits: Slot(0),
+            health: Health::Healthy,
+            clock_offset_ms: None,
+            exclusion: Exclusion::default(),
+            resend_budget: 0,
+            last_heard: None,
+            lost: None,
+        };
+        Peers { peers: vec![peer; usize::from(members)], started: now }
+    }
+
+    pub(crate) fn get(&self, member: MemberId) -> &Peer {
+        &self.peers[usize::from(member.0)]
+    }
+
+    pub(crate) fn get_mut(&mut self, member: MemberId) -> &mut Peer {
+        &mut self.peers[usize::from(member.0)]
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
+        self.peers.iter_mut()
+    }
+
+    /// Whether a peer has not been told of this acknowledgement.
+    pub(crate) fn any_untold(&self, me: MemberId, acknowledged: Slot) -> bool {
+        let others = self.peers.iter().enumerate().filter(|(index, _)| *index != usize::from(me.0));
+        others.map(|(_, peer)| peer).any(|peer| peer.told < acknowledged)
+    }
+
+    /// Whether the member was heard at all since the start.
+    pub(crate) fn was_heard(&self, member: MemberId) -> bool {
+        self.get(member).last_heard.is_some()
+    }
+
+    /// A message came from the latest known incarnation, or a later one.
+    pub(crate) fn heard(&mut self, from: MemberId, envelope: &Envelope, now: Duration, timing: &Timing) {
+        let peer = self.get_mut(from);
+        if envelope.incarnation > peer.incarnation {
+            peer.incarnation = envelope.incarnation;
+            (peer.epoch, peer.acknowledged) = (envelope.epoch, Slot(0));
+            peer.health = Health::Healthy;
+            peer.awaits = Slot(0);
+            peer.lost = None;
+        }
+        peer.last_heard = Some(now);
+        if peer.lost.is_some_and(|lost| now >= lost + timing.lost_grace) {
+            peer.lost = None;
+        }
+        if envelope.epoch > peer.epoch {
+            (peer.epoch, peer.acknowledged) = (envelope.epoch, envelope.acknowledged);
+        } else if envelope.epoch == peer.epoch {
+            peer.acknowledged = peer.acknowledged.max(envelope.acknowledged);
+        }
+    }
+
+    /// Not heard for this long, or lost.
+    pub(crate) fn is_silent(
+        &self,
+        member: MemberId,
+        now: Duration,
+        limit: Duration,
+        timing: &Timing,
+    ) -> bool {
+        let peer = self.get(member);
+        match peer.last_heard {
+            None => now >= self.started + timing.first_contact,
+            Some(heard) => peer.lost.is_some() || now >= heard + limit,
+        }
+    }
+}
+
+impl Member {
+    pub(crate) fn peer_lost(&mut self, peer: MemberId) {
+        if peer == self.me || peer.0 >= self.config.members {
+            self.counters.malformed += 1;
+            return;
+        }
+        self.peers.get_mut(peer).lost = Some(self.now.monotonic);
+        self.change.look_again(self.now.monotonic);
+    }
+
+    pub(crate) fn is_silent(&self, member: MemberId) -> bool {
+        self.is_silent_for(member, self.config.timing.silence)
+    }
+
+    pub(crate) fn is_silent_for(&self, member: MemberId, limit: Duration) -> bool {
+        member != self.me && self.peers.is_silent(member, self.now.monotonic, limit, &self.config.timing)
+    }
+
+    /// Whether enough members are heard, with this one, to make a majority.
+    pub(crate) fn hears_majority(&self) -> bool {
+        self.member_ids().filter(|member| !self.is_silent(*member)).count() >= self.config.majority()
+    }
+
+    /// Says that this member lives, and renews what may be resent.
+    pub(crate) fn beat(&mut self) {
+        let budget = self.config.bounds.max_resend_bytes_per_interval;
+        for peer in self.peers.iter_mut() {
+            peer.resend_budget = budget;
+        }
+        let body = Body::Heartbeat { wall_ms: self.now.wall_ms, health: self.health() };
+        self.send_all(body);
+    }
+
+    pub(crate) fn heard_heartbeat(&mut self, from: MemberId, wall_ms: u64, health: Health) {
+        let mine = self.now.wall_ms;
+        let magnitude = i64::try_from(wall_ms.abs_diff(mine)).unwrap_or(i64::MAX);
+        let peer = self.peers.get_mut(from);
+        peer.clock_offset_ms = Some(if wall_ms >= mine { magnitude } else { -magnitude });
+        peer.health = health;
+    }
+
+    /// Whether this member may take turns: its disk answers, and its clock agrees with those of its peers.
+    pub(crate) fn health(&self) -> Health {
+        if self.disk.is_slow(self.now.monotonic, &self.config.timing) {
+            return Health::SlowDisk;
+        }
+        let skew = i64::try_from(self.config.timing.clock_skew.as_millis()).unwrap_or(i64::MAX);
+        if self.clock_offset_of_median().is_some_and(|offset| offset.saturating_abs() > skew) {
+            return Health::SkewedClock;
+        }
+        Health::Healthy
+    }
+
+    /// How far the median of the clocks that are heard is ahead of this one; none if fewer than two others are heard.
+    fn clock_offset_of_median(&self) -> Option<i64> {
+        let heard = self.peer_ids().filter(|peer| !self.is_silent(*peer));
+        let mut offsets: Vec<i64> = heard.filter_map(|peer| self.peers.get(peer).clock_offset_ms).collect();
+        if offsets.len() < 2 {
+            return None;
+        }
+        offsets.push(0);
+        offsets.sort_unstable();
+        offsets.get(offsets.len() / 2).copied()
+    }
+}
