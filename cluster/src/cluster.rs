@@ -11,6 +11,7 @@ use futures::future::{join_all, try_join_all};
 use nix::sys::signal::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::ClusterError;
 use crate::logs;
@@ -37,6 +38,8 @@ pub struct StartOptions {
     pub program: Option<PathBuf>,
     /// How long it may take to get ready.
     pub ready_within: Duration,
+    /// Cancelled when the caller wants no more of it: then the start ends, and what was started is stopped.
+    pub interrupt: CancellationToken,
 }
 
 impl StartOptions {
@@ -50,7 +53,7 @@ impl StartOptions {
 
     /// The cluster of a cluster file: those of its processes whose addresses belong to this machine.
     pub fn from_file(file: ClusterFile) -> Self {
-        StartOptions { file, program: None, ready_within: READY_WITHIN }
+        StartOptions { file, program: None, ready_within: READY_WITHIN, interrupt: CancellationToken::new() }
     }
 }
 
@@ -109,10 +112,15 @@ impl Cluster {
     pub async fn start(options: StartOptions) -> Result<Cluster, ClusterError> {
         let cluster = Self::launch(&options).await?;
         let ready = async {
-            try_join_all(cluster.own().map(Process::start)).await?;
-            cluster.wait_ready(options.ready_within).await
+            let own: Vec<&Process> = cluster.own().collect();
+            try_join_all(own.iter().map(|process| process.start())).await?;
+            cluster.wait_for(&own, options.ready_within).await
         };
-        match ready.await {
+        let started = tokio::select! {
+            started = ready => started,
+            () = options.interrupt.cancelled() => Err(ClusterError::Interrupted),
+        };
+        match started {
             Ok(()) => Ok(cluster),
             Err(error) => {
                 cluster.stop().await;
@@ -419,7 +427,7 @@ fn died_at_start(process: &Process) -> ClusterError {
         _ => "unknown".to_owned(),
     };
     let log = process.spec.log.clone();
-    ClusterError::DiedAtStart { name: process.spec.name.clone(), how, tail: logs::tail(&log), log }
+    ClusterError::DiedAtStart { name: process.spec.name.clone(), how, tail: process.log_tail(), log }
 }
 
 /// Where the launcher of a data directory keeps what belongs to its run: the lock and the control socket.

@@ -24,7 +24,7 @@ pub enum ClusterError {
         error: io::Error,
     },
     /// Addresses that the cluster needs can't be listened on.
-    #[error("{}; nothing was started", taken.iter().map(Taken::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("{}; nothing was started", list(taken))]
     AddressTaken {
         /// All of them.
         taken: Vec<Taken>,
@@ -76,6 +76,9 @@ pub enum ClusterError {
         /// Which, and what each says.
         missing: Vec<String>,
     },
+    /// The caller wanted no more of it.
+    #[error("interrupted while the cluster was starting")]
+    Interrupted,
     /// No process has that name.
     #[error("no process is called \"{name}\"; there are {known}")]
     NoSuchProcess {
@@ -137,6 +140,16 @@ impl std::fmt::Display for Taken {
             _ => write!(f, "{name} can't listen on {address}: {error}"),
         }
     }
+}
+
+/// The first few, and how many more there are: when another cluster runs, it is all of them.
+fn list(taken: &[Taken]) -> String {
+    const SHOWN: usize = 3;
+    let mut shown: Vec<String> = taken.iter().take(SHOWN).map(Taken::to_string).collect();
+    if taken.len() > SHOWN {
+        shown.push(format!("and {} more (another --base-port shifts them all)", taken.len() - SHOWN));
+    }
+    shown.join("; ")
 }
 
 impl ClusterError {

@@ -6,7 +6,9 @@
 //!
 //! What it never knows: what the databases hold, and how they agree. It speaks to them as any client does.
 
+mod cli;
 mod cluster;
+mod control;
 mod dispatch;
 mod error;
 mod logs;
@@ -15,7 +17,9 @@ mod plan;
 mod prober;
 mod process;
 mod status;
+mod verify;
 
+pub use cli::run;
 pub use cluster::{Cluster, Endpoints, GRACE, READY_WITHIN, StartOptions};
 pub use dispatch::dispatch;
 pub use error::{ClusterError, Taken};
@@ -24,3 +28,4 @@ pub use plan::{Ports, STANDARD_BASE, standard};
 pub use prober::Checksums;
 pub use process::{Exit, Life, Wanted};
 pub use status::{ClusterStatus, Condition, ProcessStatus};
+pub use verify::{Verdict, compare};

@@ -12,9 +12,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const TAIL_LINES: usize = 12;
 const TAIL_BYTES: u64 = 8 << 10;
 
-/// The last lines of a log, indented, for people.
-pub(crate) fn tail(log: &Path) -> String {
-    match read_tail(log) {
+/// How long a log is now.
+pub(crate) fn length(log: &Path) -> u64 {
+    std::fs::metadata(log).map_or(0, |metadata| metadata.len())
+}
+
+/// The last lines of a log, of those after the first `skip` bytes, indented, for people.
+pub(crate) fn tail(log: &Path, skip: u64) -> String {
+    match read_tail(log, skip) {
         Ok(text) if text.trim().is_empty() => "  (the log is empty)".to_owned(),
         Ok(text) => {
             let lines: Vec<&str> = text.lines().collect();
@@ -25,10 +30,10 @@ pub(crate) fn tail(log: &Path) -> String {
     }
 }
 
-fn read_tail(log: &Path) -> io::Result<String> {
+fn read_tail(log: &Path, skip: u64) -> io::Result<String> {
     let mut file = File::open(log)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES).max(skip.min(length))))?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -74,13 +79,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("x.log");
         std::fs::write(&log, (1..=100).map(|n| format!("line {n}\n")).collect::<String>()).unwrap();
-        let tail = tail(&log);
-        assert!(tail.starts_with("  line 89\n") && tail.ends_with("  line 100"), "{tail}");
+        let all = tail(&log, 0);
+        assert!(all.starts_with("  line 89\n") && all.ends_with("  line 100"), "{all}");
+        assert_eq!(tail(&log, length(&log) - 9), "  line 100");
+        assert!(tail(&log, length(&log)).contains("empty"));
     }
 
     #[test]
     fn a_log_that_does_not_exist_is_said_so() {
-        assert!(tail(Path::new("/nonexistent/x.log")).contains("can't be read"));
+        assert!(tail(Path::new("/nonexistent/x.log"), 0).contains("can't be read"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use agora_process::{LIFELINE_VARIABLE, Role};
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::dispatch::program_of;
 use crate::error::ClusterError;
+use crate::logs;
 
 /// Where a process is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +123,8 @@ pub(crate) struct Process {
     life: watch::Sender<Life>,
     /// Held while the process is started or ended, so that two callers do one after the other.
     orders: tokio::sync::Mutex<Option<mpsc::Sender<Order>>>,
+    /// How long the log was at the last start: what follows is this run's.
+    log_start: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -131,7 +135,13 @@ struct Order {
 
 impl Process {
     pub fn new(spec: Spec) -> Self {
-        Process { spec, life: watch::Sender::new(Life::NotStarted), orders: tokio::sync::Mutex::new(None) }
+        let life = watch::Sender::new(Life::NotStarted);
+        Process { spec, life, orders: tokio::sync::Mutex::new(None), log_start: AtomicU64::new(0) }
+    }
+
+    /// The end of what the current run has logged.
+    pub fn log_tail(&self) -> String {
+        logs::tail(&self.spec.log, self.log_start.load(Ordering::Relaxed))
     }
 
     pub fn life(&self) -> Life {
@@ -148,6 +158,7 @@ impl Process {
         if self.life().pid().is_some() {
             return Ok(());
         }
+        self.log_start.store(logs::length(&self.spec.log), Ordering::Relaxed);
         let failed = |error| ClusterError::Spawn { name: self.spec.name.clone(), error };
         let child = spawn(&self.spec).map_err(failed)?;
         let pid = child.id().ok_or_else(|| failed(io::Error::other("it has no process id")))?;

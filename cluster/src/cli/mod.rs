@@ -1,0 +1,125 @@
+//! The command line: what can be asked for, and who does it.
+
+mod init;
+mod out;
+mod status;
+mod steer;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::control::Request;
+
+/// Launches, watches, steers and measures an Agora cluster: five customer-database nodes, five product-database nodes, four
+/// buyer frontends, four seller frontends and a financial service.
+#[derive(Debug, Parser)]
+#[command(name = "cluster", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a cluster and stay; Ctrl-C or SIGTERM stops all of it.
+    Up(up::UpArgs),
+    /// Show each process of the running cluster: role, state, leader or turn, term or epoch, position, disk use.
+    Status(status::StatusArgs),
+    /// End a process at once, as a crash would (SIGKILL).
+    Kill(NameArgs),
+    /// Make a process stand still (SIGSTOP): alive, holding its connections, and silent.
+    Pause(NameArgs),
+    /// Let a paused process go on.
+    Resume(NameArgs),
+    /// Start a process again, whether it runs or not, and wait until it is ready.
+    Restart(NameArgs),
+    /// Stop the running cluster and its launcher.
+    Stop(DataArgs),
+    /// Print a cluster file to start from, for one machine or for several.
+    Init(init::InitArgs),
+}
+
+#[derive(Debug, Args)]
+struct DataArgs {
+    /// The data directory of the cluster.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct NameArgs {
+    /// A process, like `product-2` or `buyer-1`, or the part that it plays at the moment: `product-leader`,
+    /// `product-follower`, `customer-sequencer`.
+    name: String,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+/// Runs the command line of this program.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    init_logging();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out::error(&format!("can't start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(execute(cli.command));
+    runtime.shutdown_background();
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            out::error(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Warnings only, unless `AGORA_LOG` says otherwise: standard error is for people here.
+fn init_logging() {
+    let filter = std::env::var("AGORA_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new("warn"));
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // Somebody else's logging, started earlier, is as good.
+    drop(lines.try_init());
+}
+
+async fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up(args) => up::up(args).await,
+        Command::Status(args) => status::status(args).await,
+        Command::Kill(NameArgs { name, data }) => {
+            steer::steer(&data.data, Request::Kill { name }, "killed").await
+        }
+        Command::Pause(NameArgs { name, data }) => {
+            steer::steer(&data.data, Request::Pause { name }, "paused").await
+        }
+        Command::Resume(NameArgs { name, data }) => {
+            steer::steer(&data.data, Request::Resume { name }, "resumed").await
+        }
+        Command::Restart(NameArgs { name, data }) => {
+            steer::steer(&data.data, Request::Restart { name }, "restarted").await
+        }
+        Command::Stop(data) => steer::steer(&data.data, Request::Stop, "stopping").await,
+        Command::Init(args) => init::init(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,169 @@
+//! `status`: a table of the running cluster's processes.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use agora_process::Role;
+use anyhow::bail;
+use clap::Args;
+use comfy_table::{CellAlignment, Table, TableComponent, presets};
+use tokio::time::Instant;
+
+use crate::cli::{DataArgs, out};
+use crate::control::{Request, Response, call};
+use crate::status::{ClusterStatus, Condition, ProcessStatus};
+use crate::verify::{Verdict, compare};
+
+/// Replicas that are on the move may take this long to be at the same position when they are asked.
+const COMPARE_WITHIN: Duration = Duration::from_secs(10);
+const COMPARE_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Also compare the replicas of each database by the checksums of their states; exit code 1 if they differ.
+    #[arg(long)]
+    verify: bool,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+pub async fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
+    let data = &args.data.data;
+    let (status, verdicts) =
+        if args.verify { compared(data).await? } else { (fetch(data, false).await?, Vec::new()) };
+    if args.json {
+        out::line(&serde_json::to_string(&status)?);
+    } else {
+        out::line(&table(&status).to_string());
+    }
+    let mut code = ExitCode::SUCCESS;
+    for (role, verdict) in verdicts {
+        if !matches!(verdict, Verdict::Agree { .. }) {
+            code = ExitCode::FAILURE;
+        }
+        if !args.json {
+            out::line(&format!("{role} replicas: {}", describe(&verdict)));
+        }
+    }
+    Ok(code)
+}
+
+async fn fetch(data: &Path, checksums: bool) -> anyhow::Result<ClusterStatus> {
+    match call(data, &Request::Status { checksums }).await? {
+        Response::Status(status) => Ok(status),
+        other => bail!("the launcher answers something else: {other:?}"),
+    }
+}
+
+/// Asks until the nodes of each database are found at the same position.
+async fn compared(data: &Path) -> anyhow::Result<(ClusterStatus, Vec<(Role, Verdict)>)> {
+    let deadline = Instant::now() + COMPARE_WITHIN;
+    loop {
+        let status = fetch(data, true).await?;
+        let verdicts = [Role::Customer, Role::Product].map(|role| (role, compare(&status, role)));
+        let moving = verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Moving);
+        if !moving || Instant::now() >= deadline {
+            return Ok((status, verdicts.to_vec()));
+        }
+        tokio::time::sleep(COMPARE_EVERY).await;
+    }
+}
+
+pub(crate) fn describe(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Agree { nodes, applied, checksum } => {
+            format!("all {nodes} hold the same at {applied} (checksum {checksum})")
+        }
+        Verdict::Moving => "still on the move, not compared".into(),
+        Verdict::Differ { detail } => format!("DIFFER: {detail}"),
+        Verdict::Silent => "no node told its checksum".into(),
+    }
+}
+
+fn table(status: &ClusterStatus) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).remove_style(TableComponent::HorizontalLines);
+    for component in [
+        TableComponent::LeftBorderIntersections,
+        TableComponent::RightBorderIntersections,
+        TableComponent::MiddleIntersections,
+    ] {
+        table.remove_style(component);
+    }
+    table.set_header(["process", "state", "pid", "address", "in its group", "term/epoch", "applied", "disk"]);
+    for process in &status.processes {
+        table.add_row(row(process));
+    }
+    for column in [2, 5, 6, 7] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn row(process: &ProcessStatus) -> [String; 8] {
+    let number = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
+    [
+        process.name.clone(),
+        state(process),
+        process.pid.map(|pid| pid.to_string()).unwrap_or_default(),
+        process.address.to_string(),
+        part(process),
+        number(process.term.or(process.epoch)),
+        number(process.applied),
+        process.disk_bytes.map(out::bytes).unwrap_or_default(),
+    ]
+}
+
+fn state(process: &ProcessStatus) -> String {
+    match (&process.not_ready_because, process.condition) {
+        (_, Condition::Up | Condition::Elsewhere) if process.ready => process.condition.to_string(),
+        (Some(why), Condition::Up | Condition::Elsewhere | Condition::Dead) => {
+            format!("{}, {why}", process.condition)
+        }
+        (_, condition) => condition.to_string(),
+    }
+}
+
+fn part(process: &ProcessStatus) -> String {
+    if let Some(roster) = &process.roster {
+        let next = process.next_owner.as_deref().unwrap_or("nobody");
+        let turns = match roster.len() {
+            _ if !roster.contains(&process.name) => "takes no turns".to_owned(),
+            members => format!("one of {members} that take turns"),
+        };
+        return if next == process.name { format!("{turns}, next") } else { turns };
+    }
+    let leader =
+        || process.leader.as_ref().map_or("no leader".to_owned(), |leader| format!("leader is {leader}"));
+    match process.raft_role.as_deref() {
+        Some("leader") => "LEADER".into(),
+        Some(role) => format!("{role}, {}", leader()),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_tells_who_leads_and_who_is_dead() {
+        let address = ([127, 0, 0, 1], 7201).into();
+        let mut leader = ProcessStatus::new("product-1", Role::Product, address);
+        leader.condition = Condition::Up;
+        leader.ready = true;
+        leader.raft_role = Some("leader".into());
+        leader.term = Some(3);
+        let mut dead = ProcessStatus::new("product-2", Role::Product, address);
+        dead.not_ready_because = Some("ended: SIGKILL".into());
+        let status = ClusterStatus { cluster: "x".into(), data: "d".into(), processes: vec![leader, dead] };
+        let text = table(&status).to_string();
+        assert!(text.contains("LEADER") && text.contains("dead, ended: SIGKILL"), "{text}");
+    }
+}
