@@ -15,6 +15,8 @@ mod members;
 mod posting;
 mod ranked;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

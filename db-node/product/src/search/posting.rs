@@ -73,18 +73,18 @@ impl Posting {
         }
     }
 
-    /// Its chunks, from the newest on.
-    pub fn from_newest(&self) -> FromNewest<'_> {
-        FromNewest { chunks: &self.chunks }
+    /// Its chunks, the newest first.
+    pub fn newest_first(&self) -> NewestFirst<'_> {
+        NewestFirst { chunks: &self.chunks }
     }
 }
 
 /// Where a walk from the newest chunk to the oldest has come to.
-pub struct FromNewest<'a> {
+pub struct NewestFirst<'a> {
     chunks: &'a [Chunk],
 }
 
-impl<'a> FromNewest<'a> {
+impl<'a> NewestFirst<'a> {
     /// The base of the chunk that comes next.
     pub fn base(&self) -> Option<u64> {
         self.chunks.last().map(|chunk| chunk.base)
@@ -149,7 +149,7 @@ mod tests {
     fn a_walk_skips_what_others_do_not_have() {
         let mut posting = Posting::default();
         [0, 2, 5].iter().for_each(|base| posting.insert(base * CHUNK));
-        let mut walk = posting.from_newest();
+        let mut walk = posting.newest_first();
         assert_eq!(walk.base(), Some(5));
         assert!(walk.take(4).is_none());
         assert_eq!(walk.base(), Some(2));

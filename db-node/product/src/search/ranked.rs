@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 use agora_proto::limits::KEYWORDS;
 
 use super::members::Members;
-use super::posting::{FromNewest, Posting, split};
+use super::posting::{NewestFirst, Posting, split};
 use super::scan::{Scratch, scan};
 
 /// A match: how many of the keywords, and which item.
@@ -27,11 +27,11 @@ pub struct Match {
 pub fn best(category: Option<&Posting>, lists: &[&Posting], after: Option<Match>, most: usize) -> Vec<Match> {
     debug_assert!(lists.len() <= KEYWORDS);
     let mut page = Page::new(lists.len(), after, most);
-    let mut category = category.map(Posting::from_newest);
-    let mut walks: Vec<FromNewest<'_>> = lists.iter().map(|list| list.from_newest()).collect();
+    let mut category = category.map(Posting::newest_first);
+    let mut walks: Vec<NewestFirst<'_>> = lists.iter().map(|list| list.newest_first()).collect();
     let mut members: Vec<&Members> = Vec::with_capacity(walks.len());
     let mut scratch = Scratch::default();
-    while let Some(base) = walks.iter().filter_map(FromNewest::base).max() {
+    while let Some(base) = walks.iter().filter_map(NewestFirst::base).max() {
         let Some(lowest) = page.lowest_needed() else { break };
         members.clear();
         members.extend(walks.iter_mut().filter_map(|walk| walk.take(base)));
