@@ -5,6 +5,7 @@
 //! [`StateMachine`](agora_machine::StateMachine) and knows nothing of the marketplace, nor of who calls.
 
 mod handle;
+pub mod raft;
 mod replica;
 
 pub use handle::{Command, Failure, GroupHandle, GroupStatus, Protocol, Query};

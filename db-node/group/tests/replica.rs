@@ -1,4 +1,5 @@
 //! A replica and its store: what is there after reopening, after an installation, and after a failed one.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod support;
 

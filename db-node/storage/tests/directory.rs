@@ -1,4 +1,5 @@
 //! What happens to a data directory that is reopened, foreign, damaged or in use.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::fs;
 use std::path::Path;

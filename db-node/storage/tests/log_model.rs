@@ -1,4 +1,5 @@
 //! The log against a model in a plain vector: random appends, truncations, purges and reopenings.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use agora_storage::{Directory, Identity, LogBatch, StorageError};
 use proptest::prelude::*;

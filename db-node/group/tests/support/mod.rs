@@ -1,5 +1,5 @@
 //! A tiny state machine for tests: named counters.
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part of it, and may fail")]
 
 use agora_machine::{CorruptRecord, Malformed, Record, StateMachine, Table, TableId, Timestamp};
 use bytes::Bytes;

@@ -1,0 +1,265 @@
+//! openraft's log over [`agora_storage::Log`]: entries, the vote, and how far is committed.
+//!
+//! Writes go through one thread ([`LogWriter`]), in openraft's order. Reads come from memory where they can: entries are
+//! readable as soon as `append` returns, though they are durable only when their callback is called.
+
+use std::fmt::{Debug, Display};
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use agora_proto::raft as pb;
+use agora_storage::{Log, LogBatch};
+use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
+use openraft::{AnyError, ErrorSubject, ErrorVerb, OptionalSend, RaftLogReader, StorageIOError};
+use parking_lot::{Mutex, RwLock};
+use prost::Message;
+use tokio::sync::oneshot;
+
+use super::log_cache::{LogCache, entry_bytes};
+use super::log_writer::{self, COMMITTED, Change, LogWriter, PURGED, VOTE, position};
+use super::types::{Entry, LogId, StorageError, TypeConfig, Vote};
+use super::wire;
+
+/// About how many bytes of entries are read, and sent to a peer, at a time.
+const READ_BYTES: usize = 1 << 20;
+
+/// openraft's log. Cheap to clone; all clones are the same log.
+#[derive(Clone, Debug)]
+pub(crate) struct LogStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    log: Log,
+    cache: Arc<RwLock<LogCache>>,
+    writer: LogWriter,
+    committed: RwLock<Option<LogId>>,
+    /// Bytes appended since the last snapshot: what a restart may have to apply again.
+    unsnapshotted_bytes: Mutex<u64>,
+    /// One purge at a time.
+    purging: Arc<Mutex<()>>,
+}
+
+pub(crate) fn failed(subject: ErrorSubject<u64>, verb: ErrorVerb, error: impl Display) -> StorageError {
+    StorageIOError::new(subject, verb, AnyError::error(error)).into()
+}
+
+fn read_failed(error: impl Display) -> StorageError {
+    failed(ErrorSubject::Logs, ErrorVerb::Read, error)
+}
+
+fn write_failed(error: impl Display) -> StorageError {
+    failed(ErrorSubject::Logs, ErrorVerb::Write, error)
+}
+
+impl LogStore {
+    /// The log of a data directory. Blocks.
+    pub(crate) fn open(log: Log) -> Result<LogStore, StorageError> {
+        let purged = log_writer::read_meta::<pb::LogId>(&log, PURGED).map_err(read_failed)?.map(wire::log_id);
+        let last = match log.last() {
+            Some(last) => read_from_disk(&log, last - 1, last, 0)?.pop().map(|entry| entry.log_id),
+            None => None,
+        };
+        let committed =
+            log_writer::read_meta::<pb::LogId>(&log, COMMITTED).map_err(read_failed)?.map(wire::log_id);
+        let cache = Arc::new(RwLock::new(LogCache::new(purged, log.first().map(|first| first - 1), last)));
+        let writer = LogWriter::spawn(log.clone(), Arc::clone(&cache)).map_err(write_failed)?;
+        let inner = Inner {
+            log,
+            cache,
+            writer,
+            committed: RwLock::new(committed),
+            unsnapshotted_bytes: Mutex::new(0),
+            purging: Arc::default(),
+        };
+        Ok(LogStore { inner: Arc::new(inner) })
+    }
+
+    /// First and last index in the log, and the last that is known to be committed; 0 stands for none.
+    pub(crate) fn positions(&self) -> (u64, u64, u64) {
+        let (first, end) = self.inner.cache.read().bounds();
+        let committed = self.inner.committed.read().map_or(0, |id| id.index);
+        (first, end.saturating_sub(1), committed)
+    }
+
+    /// Bytes appended since [`LogStore::snapshotted`] was last called.
+    pub(crate) fn unsnapshotted_bytes(&self) -> u64 {
+        *self.inner.unsnapshotted_bytes.lock()
+    }
+
+    /// Notes that a snapshot begins.
+    pub(crate) fn snapshotted(&self) {
+        *self.inner.unsnapshotted_bytes.lock() = 0;
+    }
+
+    async fn change(&self, change: impl FnOnce(log_writer::Done) -> Change) -> Result<(), String> {
+        let (done, outcome) = oneshot::channel();
+        self.inner.writer.send(change(done));
+        match outcome.await {
+            Ok(outcome) => outcome.map_err(|error| error.to_string()),
+            Err(_) => Err("the log's writer is gone".into()),
+        }
+    }
+
+    /// Entries of `[start, end)`, up to about `max_bytes` of them, but at least one if there is one.
+    async fn read(&self, start: u64, end: u64, max_bytes: usize) -> Result<Vec<Entry>, StorageError> {
+        let (start, disk_end) = {
+            let cache = self.inner.cache.read();
+            let (first, log_end) = cache.bounds();
+            let (start, end) = (start.max(first), end.min(log_end));
+            if start >= end {
+                return Ok(Vec::new());
+            }
+            if start >= cache.first_in_memory() {
+                return Ok(cache.read(start, end, max_bytes));
+            }
+            (start, end.min(cache.first_in_memory()))
+        };
+        let log = self.inner.log.clone();
+        let read = tokio::task::spawn_blocking(move || read_from_disk(&log, start, disk_end, max_bytes));
+        let mut entries = read.await.map_err(read_failed)??;
+        let bytes: usize = entries.iter().map(entry_bytes).sum();
+        if entries.last().is_some_and(|entry| entry.log_id.index + 1 == disk_end)
+            && disk_end < end
+            && bytes < max_bytes
+        {
+            let cache = self.inner.cache.read();
+            // What was in memory a moment ago may have left it; then this read ends where the disk's part does.
+            if cache.first_in_memory() <= disk_end {
+                entries.extend(cache.read(disk_end, end.min(cache.bounds().1), max_bytes - bytes));
+            }
+        }
+        Ok(entries)
+    }
+}
+
+fn read_from_disk(log: &Log, start: u64, end: u64, max_bytes: usize) -> Result<Vec<Entry>, StorageError> {
+    let entries = log.read(position(start)..position(end), max_bytes).map_err(read_failed)?;
+    entries.into_iter().map(|(_, bytes)| wire::decode_entry(bytes).map_err(read_failed)).collect()
+}
+
+fn bounds_of(range: &impl RangeBounds<u64>) -> (u64, u64) {
+    let start = match range.start_bound() {
+        Bound::Included(start) => *start,
+        Bound::Excluded(start) => start.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(end) => end.saturating_add(1),
+        Bound::Excluded(end) => *end,
+        Bound::Unbounded => u64::MAX,
+    };
+    (start, end)
+}
+
+impl RaftLogReader<TypeConfig> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry>, StorageError> {
+        let (mut start, end) = bounds_of(&range);
+        let mut entries: Vec<Entry> = Vec::new();
+        loop {
+            let read = self.read(start, end, usize::MAX).await?;
+            let Some(last) = read.last() else { return Ok(entries) };
+            start = last.log_id.index + 1;
+            entries.extend(read);
+        }
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
+        let entries = self.read(start, end, READ_BYTES).await?;
+        if entries.is_empty() && start < end {
+            // openraft asks only for what the log holds.
+            return Err(read_failed(format!("no entries from {start} on")));
+        }
+        Ok(entries)
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = LogStore;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError> {
+        let cache = self.inner.cache.read();
+        Ok(LogState { last_purged_log_id: cache.purged(), last_log_id: cache.last() })
+    }
+
+    async fn get_log_reader(&mut self) -> LogStore {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
+        let vote = *vote;
+        let saved = self.change(|done| Change::Vote { vote, done }).await;
+        saved.map_err(|error| failed(ErrorSubject::Vote, ErrorVerb::Write, error))
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
+        let vote = log_writer::read_meta::<pb::Vote>(&self.inner.log, VOTE);
+        Ok(vote.map_err(|error| failed(ErrorSubject::Vote, ErrorVerb::Read, error))?.map(wire::vote))
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
+        *self.inner.committed.write() = committed;
+        self.inner.writer.send(Change::Committed(committed));
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
+        Ok(*self.inner.committed.read())
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: LogFlushed<TypeConfig>) -> Result<(), StorageError>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries = {
+            let mut cache = self.inner.cache.write();
+            // What is purged was applied, and is in a snapshot: it need not come back.
+            let purged = cache.purged().map(|id| id.index);
+            let entries: Vec<Entry> =
+                entries.into_iter().filter(|entry| Some(entry.log_id.index) > purged).collect();
+            cache.append(&entries);
+            entries
+        };
+        *self.inner.unsnapshotted_bytes.lock() +=
+            entries.iter().map(|entry| entry_bytes(entry) as u64).sum::<u64>();
+        self.inner.writer.send(Change::Append { entries, flushed: callback });
+        Ok(())
+    }
+
+    async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        let since = log_id.index;
+        let previous = match since.checked_sub(1) {
+            Some(previous) => self.read(previous, since, 0).await?.pop().map(|entry| entry.log_id),
+            None => None,
+        };
+        self.inner.cache.write().truncate(since, previous);
+        self.change(|done| Change::Truncate { since, done }).await.map_err(write_failed)
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        let beyond = self.inner.cache.read().last() <= Some(log_id);
+        self.inner.cache.write().purge(log_id);
+        let (log, one_at_a_time) = (self.inner.log.clone(), Arc::clone(&self.inner.purging));
+        let purge = tokio::task::spawn_blocking(move || {
+            let _one_at_a_time = one_at_a_time.lock();
+            if log.purged() >= Some(position(log_id.index)) {
+                return Ok(());
+            }
+            let meta = vec![(PURGED, Some(wire::log_id_to_pb(log_id).encode_to_vec()))];
+            let purged =
+                log.write(LogBatch { meta, purge_upto: Some(position(log_id.index)), ..LogBatch::default() });
+            purged.inspect_err(|error| tracing::error!(%error, "can't purge the log"))
+        });
+        if beyond {
+            // The next append has to find the log purged, or it would leave a gap.
+            purge.await.map_err(write_failed)?.map_err(write_failed)?;
+        }
+        // Else it goes on beside the writes: they need not wait, and a restart finishes what a crash interrupts.
+        Ok(())
+    }
+}

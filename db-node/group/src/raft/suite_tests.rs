@@ -1,0 +1,59 @@
+//! openraft's own tests of storage, against this log and state machine.
+
+use agora_machine::{Change, CorruptRecord, Malformed, Record, StateMachine, Timestamp};
+use agora_storage::{Directory, Identity};
+use bytes::Bytes;
+use openraft::testing::{StoreBuilder, Suite};
+use tokio::sync::watch;
+
+use super::log_store::LogStore;
+use super::state_machine::StateMachineStore;
+use super::types::{StorageError, TypeConfig};
+use crate::replica::Replica;
+
+/// The suite cares for positions and memberships, not for what is applied.
+#[derive(Clone, Debug, Default)]
+struct Nothing;
+
+impl StateMachine for Nothing {
+    fn check(_: &[u8]) -> Result<(), Malformed> {
+        Ok(())
+    }
+    fn apply(&mut self, _: Timestamp, command: &[u8]) -> Bytes {
+        Bytes::copy_from_slice(command)
+    }
+    fn query(&self, query: &[u8]) -> Result<Bytes, Malformed> {
+        Ok(Bytes::copy_from_slice(query))
+    }
+    fn maintenance(&self, _: Timestamp) -> Option<Bytes> {
+        None
+    }
+    fn take_changes(&mut self) -> Vec<Change> {
+        Vec::new()
+    }
+    fn records(&self) -> Box<dyn Iterator<Item = Record> + '_> {
+        Box::new(std::iter::empty())
+    }
+    fn load(_: impl Iterator<Item = Record>) -> Result<Self, CorruptRecord> {
+        Ok(Nothing)
+    }
+}
+
+struct Builder;
+
+impl StoreBuilder<TypeConfig, LogStore, StateMachineStore<Nothing>, tempfile::TempDir> for Builder {
+    async fn build(&self) -> Result<(tempfile::TempDir, LogStore, StateMachineStore<Nothing>), StorageError> {
+        let root = tempfile::tempdir().unwrap();
+        let identity = Identity { cluster: "c".into(), node: "n".into(), database: "d".into() };
+        let directory = Directory::open(root.path(), &identity).unwrap();
+        let log = LogStore::open(directory.log()).unwrap();
+        let replica = Replica::open(directory.state()).unwrap();
+        let machine = StateMachineStore::new(replica, log.clone(), watch::channel(0).0).unwrap();
+        Ok((root, log, machine))
+    }
+}
+
+#[test]
+fn openrafts_storage_suite_passes() {
+    Suite::test_all(Builder).unwrap();
+}
