@@ -41,7 +41,8 @@ pub const SESSION_SLACK: Duration = Duration::from_secs(30);
 /// A use of a session is recorded when the last recorded one is at least this old. With the sweep's period it stays
 /// within [`SESSION_SLACK`].
 pub const SESSION_TOUCH_AFTER: Duration = Duration::from_secs(20);
-/// How long a reservation holds stock that is neither committed nor released.
-pub const RESERVATION_HOLD: Duration = Duration::from_secs(60);
+/// How long a reservation holds stock that is neither committed nor released. With the sweep's period, stock is back on
+/// sale within the minute that is promised.
+pub const RESERVATION_HOLD: Duration = Duration::from_secs(55);
 /// How long the answer to an idempotency key is remembered.
 pub const ANSWER_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
