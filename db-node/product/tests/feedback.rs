@@ -1,4 +1,5 @@
 //! Votes, and what sellers are rated by.
+#![allow(clippy::expect_used, clippy::panic)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! A purchase's hold on stock: all lines or none, once, and for a time.
+#![allow(clippy::expect_used, clippy::panic)]
 
 mod common;
 

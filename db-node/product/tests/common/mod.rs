@@ -26,6 +26,11 @@ pub fn keyed(key: u64, body: command::Body) -> Vec<u8> {
     Command { idempotency, body: Some(body) }.encode_to_vec()
 }
 
+/// What the machine knows the key of such a command by.
+pub fn key_hash(key: u64) -> Bytes {
+    Idempotency::new("test", &key.to_be_bytes(), &[]).key
+}
+
 pub fn unkeyed(body: command::Body) -> Vec<u8> {
     Command { idempotency: None, body: Some(body) }.encode_to_vec()
 }
