@@ -9,6 +9,7 @@
 mod cli;
 mod cluster;
 mod control;
+mod demo;
 mod dispatch;
 mod error;
 mod logs;

@@ -1,7 +1,8 @@
 //! The command line: what can be asked for, and who does it.
 
+mod demo;
 mod init;
-mod out;
+pub(crate) mod out;
 mod status;
 mod steer;
 mod up;
@@ -39,6 +40,8 @@ enum Command {
     Restart(NameArgs),
     /// Stop the running cluster and its launcher.
     Stop(DataArgs),
+    /// Start a cluster of its own, go shopping while processes are killed, and check every promise.
+    Demo(demo::DemoArgs),
     /// Print a cluster file to start from, for one machine or for several.
     Init(init::InitArgs),
 }
@@ -108,6 +111,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             steer::steer(&data.data, Request::Restart { name }, "restarted").await
         }
         Command::Stop(data) => steer::steer(&data.data, Request::Stop, "stopping").await,
+        Command::Demo(args) => demo::demo(args).await,
         Command::Init(args) => init::init(&args),
     }
 }
