@@ -79,7 +79,7 @@ impl Accounts {
 
     /// Counts units that a buyer has bought.
     pub(crate) fn add_items_purchased(&mut self, buyer_id: u64, units: u64) {
-        self.rows.update(&UserKey { role: Role::Buyer, id: buyer_id }, |row| {
+        self.rows.update(&UserKey::buyer(buyer_id), |row| {
             row.items_purchased = row.items_purchased.saturating_add(units);
         });
     }

@@ -130,18 +130,22 @@ impl Carts {
         self.active.update(token, |cart| *cart = ActiveCart { lines: Lines::default(), seen_version });
     }
 
-    /// Takes what was bought out of the session's cart, if the session is still there, and out of the saved cart.
-    pub(crate) fn subtract(&mut self, token: &TokenHash, buyer_id: u64, bought: &[Line]) {
-        if self.active.contains_key(token) {
+    /// Takes what was bought out of the cart of the session that bought it, if it is still there, and out of the saved cart.
+    pub(crate) fn subtract(&mut self, session: Option<&TokenHash>, buyer_id: u64, bought: &[Line]) {
+        if let Some(token) = session {
             self.active.update(token, |cart| cart.lines.subtract(bought));
         }
         let Some(mut saved) = self.saved.get(&buyer_id).cloned() else { return };
+        let before = saved.version;
         if saved.lines.subtract(bought) {
-            // The session knows of this change if it knew of the one before; any other change it is still to be told of.
-            let seen = self.active.get(token).is_some_and(|cart| cart.seen_version == saved.version);
-            saved.version = saved.version.saturating_add(1);
-            if seen {
-                self.active.update(token, |cart| cart.seen_version = saved.version);
+            saved.version = before.saturating_add(1);
+            if let Some(token) = session {
+                self.active.update(token, |cart| {
+                    // The session knows of this change if it knew of the one before; else it is still to be told of that.
+                    if cart.seen_version == before {
+                        cart.seen_version = saved.version;
+                    }
+                });
             }
             self.saved.insert(buyer_id, saved);
         }

@@ -26,6 +26,12 @@ pub(crate) struct UserKey {
     pub id: u64,
 }
 
+impl UserKey {
+    pub(crate) fn buyer(id: u64) -> Self {
+        UserKey { role: Role::Buyer, id }
+    }
+}
+
 /// SHA-256 of a session's token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct TokenHash(pub [u8; 32]);

@@ -10,7 +10,7 @@ use agora_proto::customer::{
 use agora_proto::limits::{CART_LINES, ITEM_NAME_CHARS, PAGE_ITEMS_MAX, PRICE_MAX_CENTS};
 
 use crate::carts::Line;
-use crate::keys::{PurchaseKey, TokenHash};
+use crate::keys::{PurchaseKey, TokenHash, UserKey};
 use crate::limits::{AUTHORIZATION_ID_CHARS, PAGE_LINES_MAX, PURCHASES_MAX, REASON_CHARS};
 use crate::purchase_records::{BoughtLine, Outcome, PurchaseRow, Reason};
 use crate::state::CustomerDb;
@@ -46,9 +46,10 @@ impl CustomerDb {
         self.purchase(id)
     }
 
-    /// A purchase can be begun again by the session that began it, even after it ended, and by the same buyer.
+    /// A purchase can be begun again by the session that began it, even after that has ended, and by the same buyer.
     fn check_owner(&self, row: &PurchaseRow, token: TokenHash, now: Timestamp) -> Result<(), Refusal> {
-        if row.token == token || self.sessions.buyer(&token, now)? == row.buyer_id {
+        let has_ended = row.token == token && self.sessions.active(&token, now).is_err();
+        if has_ended || self.sessions.buyer(&token, now)? == row.buyer_id {
             Ok(())
         } else {
             Err(Refusal::new(Code::PurchaseConflict, "another buyer has a purchase of that id"))
@@ -86,7 +87,9 @@ impl CustomerDb {
         };
         self.purchases.put(id, PurchaseRow { outcome, ..row.clone() });
         self.accounts.add_items_purchased(buyer_id, frozen.iter().map(|line| u64::from(line.quantity)).sum());
-        self.carts.subtract(&token, buyer_id, &frozen);
+        let session =
+            self.sessions.rows.get(&token).filter(|session| session.user == UserKey::buyer(buyer_id));
+        self.carts.subtract(session.map(|_| &token), buyer_id, &frozen);
         self.purchase(id)
     }
 
