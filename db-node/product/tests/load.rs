@@ -1,4 +1,5 @@
 //! A state out of its records: damaged ones are refused by name.
+#![allow(clippy::expect_used)]
 
 mod common;
 

@@ -1,13 +1,14 @@
 //! How quick the product database's state machine is, with a million items by default: searches of every kind, commands,
 //! loading, and the clone that a snapshot is made of.
 //!
-//! `cargo bench -p agora-product`; `AGORA_ITEMS` and `AGORA_SEED` set the number of items and the randomness.
+//! `cargo bench -p agora-product --bench search`; `AGORA_ITEMS` and `AGORA_SEED` set the number of items and the randomness.
 
 // A benchmark that can't go on stops.
 #![allow(clippy::expect_used, clippy::panic)]
 
 mod fill;
 mod queries;
+mod watch;
 
 use std::time::{Duration, Instant};
 
@@ -16,136 +17,135 @@ use agora_product::ProductDb;
 use hdrhistogram::Histogram;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use watch::{Elapsed, Watch};
 
 /// Commands that are applied before the changes are taken, as a group does.
 const BATCH: usize = 256;
+/// Commands that are made before they are applied.
+const MADE: u64 = 25_600;
+/// A kind of search is measured so often, or for so long.
+const SEARCHES: u64 = 10_000;
+const LONGEST: Duration = Duration::from_secs(2);
 
 fn main() {
     let items = setting("AGORA_ITEMS", 1_000_000);
     let seed = setting("AGORA_SEED", 1);
     println!("{items} items, seed {seed}\n");
-    let mut random = StdRng::seed_from_u64(seed);
-    let market = fill::Market::new(&mut random);
+    let random = &mut StdRng::seed_from_u64(seed);
+    let market = fill::Market::new(random);
+    let mut db = ProductDb::default();
 
     let before = resident_bytes();
-    let mut db = ProductDb::default();
-    let commands: Vec<Vec<u8>> = (1..=items).map(|at| market.register(at, &mut random)).collect();
-    applied("register items", &mut db, &commands);
-    drop(commands);
-    println!(
-        "{:<44} {:>10.0} bytes an item, its answer included",
-        "memory",
-        (resident_bytes() - before) / items as f64
-    );
+    applied("register items", &mut db, 1..items + 1, |at, _| market.register(at, random));
+    let memory = (resident_bytes() - before) / items as f64;
+    println!("{:<44} {memory:>10.0} bytes of memory an item, its remembered answer included", "");
+    applied("change prices and stock", &mut db, items + 1..items + 200_001, |at, db| {
+        market.change(at, db, random)
+    });
 
-    let commands: Vec<Vec<u8>> =
-        (1..=200_000).map(|at| market.change(items + at, &db, &mut random)).collect();
-    applied("change prices and stock", &mut db, &commands);
+    let watch = Watch::of_thread();
+    let clone = db.clone();
+    watch.elapsed().report("clone for a snapshot", 1);
+    let keys = items + 200_001..items + 300_001;
+    applied("change prices and stock beside the clone", &mut db, keys, |at, db| {
+        market.change(at, db, random)
+    });
+    drop(clone);
 
-    snapshot(&mut db, &market, items + 200_000, &mut random);
     load(&db);
-
-    println!(
-        "\n{:<44} {:>8} {:>8} {:>8} {:>8} {:>6}",
-        "search, one page, µs", "p50", "p99", "max", "mean", "items"
-    );
-    for kind in queries::KINDS {
-        let histogram = searched(&db, &market, kind, &mut random);
-        let (latency, shown) = histogram;
-        println!(
-            "{:<44} {:>8.1} {:>8.1} {:>8.1} {:>8.1} {:>6.1}",
-            kind.name,
-            micros(latency.value_at_quantile(0.5)),
-            micros(latency.value_at_quantile(0.99)),
-            micros(latency.max()),
-            latency.mean() / 1000.0,
-            shown
-        );
-    }
+    search(&db, &market, random);
 }
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn micros(nanos: u64) -> f64 {
-    nanos as f64 / 1000.0
-}
-
-fn report(what: &str, count: usize, took: Duration) {
-    let each = took.as_secs_f64() * 1e6 / count as f64;
-    println!("{what:<44} {:>10.0} /s {each:>10.2} µs each {:>10.3} s", 1e6 / each, took.as_secs_f64());
-}
-
-fn applied(what: &str, db: &mut ProductDb, commands: &[Vec<u8>]) {
-    let (mut longest, start) = (Duration::ZERO, Instant::now());
-    for batch in commands.chunks(BATCH) {
-        let start = Instant::now();
-        for command in batch {
-            std::hint::black_box(db.apply(Timestamp(1), command));
+fn applied(
+    what: &str,
+    db: &mut ProductDb,
+    keys: std::ops::Range<u64>,
+    mut command: impl FnMut(u64, &ProductDb) -> Vec<u8>,
+) {
+    let (mut all, mut longest) = (Elapsed::default(), Elapsed::default());
+    for start in keys.clone().step_by(MADE as usize) {
+        let made = start..keys.end.min(start + MADE);
+        let commands: Vec<Vec<u8>> = made.map(|key| command(key, db)).collect();
+        for batch in commands.chunks(BATCH) {
+            let watch = Watch::of_thread();
+            for command in batch {
+                std::hint::black_box(db.apply(Timestamp(1), command));
+            }
+            std::hint::black_box(db.take_changes());
+            let elapsed = watch.elapsed();
+            all.add(elapsed);
+            if elapsed.processor > longest.processor {
+                longest = elapsed;
+            }
         }
-        std::hint::black_box(db.take_changes());
-        longest = longest.max(start.elapsed());
     }
-    report(what, commands.len(), start.elapsed());
-    println!("{:<44} {longest:>10.2?}", format!("  longest batch of {BATCH}"));
-}
-
-fn snapshot(db: &mut ProductDb, market: &fill::Market, next: u64, random: &mut StdRng) {
-    let start = Instant::now();
-    let clone = db.clone();
-    println!("{:<44} {:>10.2?}", "clone for a snapshot", start.elapsed());
-    let commands: Vec<Vec<u8>> = (1..=100_000).map(|at| market.change(next + at, db, random)).collect();
-    applied("change prices and stock beside the clone", db, &commands);
-    let start = Instant::now();
-    drop(clone);
-    println!("{:<44} {:>10.2?}", "drop the clone", start.elapsed());
+    all.report(what, keys.count());
+    longest.report(&format!("  the longest batch of {BATCH}"), BATCH);
 }
 
 fn load(db: &ProductDb) {
-    let start = Instant::now();
+    let watch = Watch::of_thread();
     let records: Vec<Record> = db.records().collect();
-    report("all records", records.len(), start.elapsed());
-    let start = Instant::now();
-    let count = records.len();
-    let loaded = ProductDb::load(records.clone().into_iter()).expect("its own records");
-    report("load all records", count, start.elapsed());
-    drop(loaded);
+    watch.elapsed().report("encode all records", records.len());
     // What is left when the answers are forgotten: the items alone.
-    let items: Vec<Record> = records.into_iter().filter(|record| record.key[0] != 1).collect();
-    let (count, start) = (items.len(), Instant::now());
-    let loaded = ProductDb::load(items.into_iter()).expect("its own records");
-    report("load all records but remembered answers", count, start.elapsed());
-    drop(loaded);
+    let items: Vec<Record> = records.iter().filter(|record| record.key[0] != 1).cloned().collect();
+    for (what, records) in [("load all records", records), ("load all records but remembered answers", items)]
+    {
+        let (count, watch) = (records.len(), Watch::of_process());
+        let loaded = ProductDb::load(records.into_iter()).expect("its own records");
+        watch.elapsed().report(what, count);
+        drop(loaded);
+    }
 }
 
+fn search(db: &ProductDb, market: &fill::Market, random: &mut StdRng) {
+    println!("\n{:<44} {:^23} {:^31}", "search, one page, µs", "on the wall", "processor");
+    let quantiles = format!("{:>7} {:>7} {:>7}", "p50", "p99", "max");
+    println!("{:<44} {quantiles} {quantiles} {:>7} {:>6}", "", "mean", "items");
+    for kind in queries::KINDS {
+        let (wall, processor, items) = searched(db, market, kind, random);
+        let row = |latency: &Histogram<u64>| {
+            let quantile = |at| latency.value_at_quantile(at) as f64 / 1000.0;
+            format!("{:>7.1} {:>7.1} {:>7.1}", quantile(0.5), quantile(0.99), quantile(1.0))
+        };
+        let mean = processor.mean() / 1000.0;
+        println!("{:<44} {} {} {mean:>7.1} {items:>6.1}", kind.name, row(&wall), row(&processor));
+    }
+}
+
+/// Time on the wall and of the processor, and items a page.
 fn searched(
     db: &ProductDb,
     market: &fill::Market,
     kind: &queries::Kind,
     random: &mut StdRng,
-) -> (Histogram<u64>, f64) {
-    let mut latency = Histogram::<u64>::new(3).expect("three digits");
-    let mut shown = 0;
-    let deadline = Instant::now() + Duration::from_secs(2);
-    while latency.len() < 20_000 && Instant::now() < deadline {
+) -> (Histogram<u64>, Histogram<u64>, f64) {
+    let histogram = || Histogram::<u64>::new(3).expect("three digits");
+    let (mut wall, mut processor, mut items) = (histogram(), histogram(), 0);
+    let deadline = Instant::now() + LONGEST;
+    while wall.len() < SEARCHES && Instant::now() < deadline {
         let mut search = (kind.make)(market, random);
-        // Every page of a walk counts; what leads to a page does not count twice.
         for _ in 0..kind.pages {
             let query = fill::query(&search);
-            let start = Instant::now();
+            let watch = Watch::of_thread();
             let answer = db.query(&query).expect("a search");
-            latency.record(start.elapsed().as_nanos() as u64).expect("below the histogram's bound");
+            let elapsed = watch.elapsed();
+            wall.saturating_record(elapsed.wall.as_nanos() as u64);
+            processor.saturating_record(elapsed.processor.as_nanos() as u64);
             let page = fill::page(&answer);
-            shown += page.items.len();
+            items += page.items.len();
             match page.next_search {
                 Some(next) => search.after = Some(next),
                 None => break,
             }
         }
     }
-    let mean = shown as f64 / latency.len() as f64;
-    (latency, mean)
+    let items = items as f64 / wall.len() as f64;
+    (wall, processor, items)
 }
 
 /// Memory of this process, in bytes; 0 where the system doesn't tell.
