@@ -83,6 +83,11 @@ impl LogStore {
         (first, end.saturating_sub(1), committed)
     }
 
+    /// The id of the last entry.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        self.inner.cache.read().last()
+    }
+
     /// Bytes appended since [`LogStore::snapshotted`] was last called.
     pub(crate) fn unsnapshotted_bytes(&self) -> u64 {
         *self.inner.unsnapshotted_bytes.lock()

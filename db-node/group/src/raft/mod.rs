@@ -1,11 +1,48 @@
-//! The openraft group.
+//! The openraft group: a leader puts commands into a log, a majority keeps it, all apply it.
+//!
+//! What comes in waits a little and then travels together, at each step: commands on their way to the leader
+//! (`commands`), at the leader on their way into a log entry (`proposer`), entries on their way to disk (`log_writer`), reads
+//! that want to know how far the state must have come (`reads`, `read_index`). All nodes answer reads from their own state.
+//!
+//! | where | what |
+//! |---|---|
+//! | `types`, `wire` | openraft's types for this group, and their protobuf messages |
+//! | `log_store`, `log_writer`, `log_cache` | openraft's log over [`agora_storage::Log`] |
+//! | `state_machine`, `snapshot_*` | openraft's state machine over a [`Replica`], and snapshots on their way to a peer |
+//! | `link`, `network`, `service` | both ends of the streams between members |
+//! | `view`, `election`, `founding` | who leads, who is to lead next, and how it all begins |
+//! | `upkeep`, `status` | what happens now and then |
+//!
+//! What holds: a vote and an entry are durable before they are acknowledged; the log is purged only below a position that
+//! the state store has made durable; a command is sent a second time only if it certainly was not taken the first time.
 
+mod commands;
+mod election;
+mod founding;
+mod link;
 mod log_cache;
 mod log_store;
 mod log_writer;
+mod network;
+mod proposer;
+mod read_index;
+mod reads;
+mod service;
 mod snapshot_file;
+mod snapshot_receiver;
+mod snapshot_sender;
+mod start;
 mod state_machine;
+mod status;
 #[cfg(test)]
 mod suite_tests;
 mod types;
+mod upkeep;
+mod view;
 mod wire;
+
+pub use service::{PeerService, RaftPeerService};
+pub use start::{RaftOptions, Running, StartError, start};
+
+#[allow(unused_imports, reason = "named by the documentation above")]
+use crate::replica::Replica;

@@ -1,0 +1,63 @@
+//! Founds the group, once: the first member does so when a majority of the members, itself among them, has nothing yet.
+//!
+//! A member that has lost its disk is empty, too, but a majority of a living group is not: it waits to be brought up to date.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use agora_proto::raft as pb;
+use agora_proto::raft::raft_reply::Body as Reply;
+use agora_proto::raft::raft_request::Body as Request;
+use futures::future::join_all;
+use openraft::BasicNode;
+use openraft::error::{InitializeError, RaftError};
+use tokio::time::{sleep, timeout};
+
+use super::view::View;
+
+/// The member that founds the group.
+const FOUNDER: u64 = 0;
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+/// A pause between attempts.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Founds the group if that is this node's to do, and if there is none.
+pub(crate) async fn run(view: View, members: Vec<(String, SocketAddr)>) {
+    if view.me != FOUNDER {
+        return;
+    }
+    loop {
+        match view.raft.is_initialized().await {
+            Ok(false) => {}
+            // It is there, or openraft has stopped.
+            Ok(true) | Err(_) => return,
+        }
+        if a_majority_is_empty(&view, members.len()).await {
+            let nodes: BTreeMap<u64, BasicNode> =
+                (0..).zip(members.iter().map(|(_, address)| BasicNode::new(address))).collect();
+            match view.raft.initialize(nodes).await {
+                Ok(()) => tracing::info!(members = members.len(), "founded the group"),
+                // Between the question and now a leader has come.
+                Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
+                Err(error) => tracing::error!(%error, "can't found the group"),
+            }
+            return;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn a_majority_is_empty(view: &View, members: usize) -> bool {
+    let probes =
+        view.links.all().map(|link| timeout(PROBE_TIMEOUT, link.request(Request::Probe(pb::Probe {}))));
+    let mut empty = 1;
+    for reply in join_all(probes).await {
+        match reply {
+            Ok(Ok(Reply::Probe(reply))) if reply.founded => return false,
+            Ok(Ok(Reply::Probe(_))) => empty += 1,
+            _ => {}
+        }
+    }
+    empty > members / 2
+}

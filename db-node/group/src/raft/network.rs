@@ -1,0 +1,103 @@
+//! openraft's RPCs over the links.
+
+use std::future::Future;
+use std::time::Duration;
+
+use agora_proto::raft::raft_reply::Body as Reply;
+use agora_proto::raft::raft_request::Body as Request;
+use openraft::error::{
+    Fatal, NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable,
+};
+use openraft::network::{Backoff, RPCOption};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
+};
+use openraft::{BasicNode, OptionalSend, RaftNetwork, RaftNetworkFactory};
+
+use super::link::{LinkError, Links};
+use super::snapshot_sender;
+use super::types::{NodeId, Snapshot, TypeConfig, Vote};
+use super::wire;
+
+/// How long replication leaves a peer alone that can't be reached.
+const BACKOFF: Duration = Duration::from_millis(50);
+
+/// Makes openraft's clients of peers.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    pub(crate) links: Links,
+}
+
+/// openraft's client of one peer.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    links: Links,
+    target: NodeId,
+}
+
+type RpcError = RPCError<NodeId, BasicNode, RaftError<NodeId>>;
+
+fn rpc_error(error: LinkError) -> RpcError {
+    match error {
+        LinkError::Down => RPCError::Unreachable(Unreachable::new(&error)),
+        LinkError::Broken | LinkError::Failed(_) => RPCError::Network(NetworkError::new(&error)),
+    }
+}
+
+fn unexpected() -> LinkError {
+    LinkError::Failed("it replied to something else".into())
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: NodeId, _: &BasicNode) -> Peer {
+        Peer { links: self.links.clone(), target }
+    }
+}
+
+impl RaftNetwork<TypeConfig> for Peer {
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        _: RPCOption,
+    ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
+        let reply = self.links.request(self.target, Request::Append(wire::append_to_pb(&request))).await;
+        let Reply::Append(reply) = reply.map_err(rpc_error)? else { return Err(rpc_error(unexpected())) };
+        wire::append_reply(reply).map_err(|malformed| rpc_error(LinkError::Failed(malformed.0)))
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<NodeId>,
+        _: RPCOption,
+    ) -> Result<VoteResponse<NodeId>, RpcError> {
+        let reply = self.links.request(self.target, Request::Vote(wire::vote_request_to_pb(&request))).await;
+        let Reply::Vote(reply) = reply.map_err(rpc_error)? else { return Err(rpc_error(unexpected())) };
+        wire::vote_reply(reply).map_err(|malformed| rpc_error(LinkError::Failed(malformed.0)))
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _: RPCOption,
+    ) -> Result<SnapshotResponse<NodeId>, StreamingError<TypeConfig, Fatal<NodeId>>> {
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = snapshot_sender::send(&self.links, self.target, vote, snapshot) => match sent {
+                Ok(vote) => Ok(SnapshotResponse { vote }),
+                Err(error) => {
+                    tracing::warn!(peer = self.target, %error, "can't send a snapshot");
+                    // Whatever it was, a moment's rest before the next attempt does no harm.
+                    Err(StreamingError::Unreachable(Unreachable::new(&error)))
+                },
+            },
+        }
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(std::iter::repeat(BACKOFF))
+    }
+}

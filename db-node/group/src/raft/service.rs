@@ -1,0 +1,194 @@
+//! What a node does for its peers: the other end of their links.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use agora_proto::raft as pb;
+use agora_proto::raft::forward_reply::Outcome;
+use agora_proto::raft::raft_peer_server::{RaftPeer, RaftPeerServer};
+use agora_proto::raft::raft_reply::Body as Reply;
+use agora_proto::raft::raft_request::Body as Request;
+use futures::Stream;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request as Call, Response, Status, Streaming};
+
+use super::election::Election;
+use super::proposer::{Proposed, Proposer};
+use super::read_index::ReadIndex;
+use super::snapshot_receiver::SnapshotReceiver;
+use super::view::View;
+use super::wire;
+
+/// The service that peers' links end at, to be mounted beside a node's other services.
+pub type RaftPeerService = RaftPeerServer<PeerService>;
+
+/// Requests of one peer that are handled at a time; while there are more, no further ones are read.
+const UNDER_WAY: usize = 512;
+/// Replies that wait to be written to the stream.
+const OUTGOING: usize = 256;
+
+/// Handles the requests of peers. Cheap to clone.
+#[derive(Clone)]
+pub struct PeerService {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) cluster: String,
+    pub(crate) members: usize,
+    pub(crate) view: View,
+    pub(crate) election: Election,
+    pub(crate) proposer: Proposer,
+    pub(crate) read_index: ReadIndex,
+    pub(crate) snapshots: SnapshotReceiver,
+    pub(crate) stop: CancellationToken,
+}
+
+impl std::fmt::Debug for PeerService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PeerService of member {}", self.inner.view.me)
+    }
+}
+
+#[tonic::async_trait]
+impl RaftPeer for PeerService {
+    type LinkStream = Pin<Box<dyn Stream<Item = Result<pb::RaftReply, Status>> + Send>>;
+
+    async fn link(
+        &self,
+        call: Call<Streaming<pb::RaftRequest>>,
+    ) -> Result<Response<Self::LinkStream>, Status> {
+        let (replies, outgoing) = mpsc::channel(OUTGOING);
+        let (service, requests) = (self.clone(), call.into_inner());
+        tokio::spawn(async move {
+            let stop = service.inner.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => {},
+                () = service.serve(requests, replies) => {},
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+    }
+}
+
+impl PeerService {
+    async fn serve(
+        &self,
+        mut requests: Streaming<pb::RaftRequest>,
+        replies: mpsc::Sender<Result<pb::RaftReply, Status>>,
+    ) {
+        let from = match self.greet(&mut requests, &replies).await {
+            Ok(from) => from,
+            Err(why) => {
+                tracing::warn!(why, "refused a peer");
+                return;
+            }
+        };
+        let under_way = Arc::new(Semaphore::new(UNDER_WAY));
+        loop {
+            let request = match requests.message().await {
+                Ok(Some(request)) => request,
+                Ok(None) => return,
+                Err(status) => {
+                    tracing::debug!(peer = from, %status, "the link from a peer broke");
+                    return;
+                }
+            };
+            let Ok(permit) = Arc::clone(&under_way).acquire_owned().await else { return };
+            let (inner, replies, stop) = (Arc::clone(&self.inner), replies.clone(), self.inner.stop.clone());
+            tokio::spawn(async move {
+                let id = request.id;
+                let handled = tokio::select! {
+                    () = stop.cancelled() => return,
+                    handled = inner.handle(request) => handled,
+                };
+                let body = handled.unwrap_or_else(Reply::Failed);
+                // If it fails, the link is broken, and the peer knows.
+                let _ = replies.send(Ok(pb::RaftReply { id, body: Some(body) })).await;
+                drop(permit);
+            });
+        }
+    }
+
+    /// Lets in a peer of the same group that means this node.
+    async fn greet(
+        &self,
+        requests: &mut Streaming<pb::RaftRequest>,
+        replies: &mpsc::Sender<Result<pb::RaftReply, Status>>,
+    ) -> Result<u64, String> {
+        let first = requests.message().await.map_err(|status| status.to_string())?;
+        let Some(pb::RaftRequest { id, body: Some(Request::Hello(hello)) }) = first else {
+            let _ = replies.send(Err(Status::failed_precondition("the first request must be a hello"))).await;
+            return Err("a peer did not begin with a hello".into());
+        };
+        let refused_because = self.inner.refusal(&hello);
+        let body = Some(Reply::Hello(pb::HelloReply { refused_because: refused_because.clone() }));
+        replies.send(Ok(pb::RaftReply { id, body })).await.map_err(|_| "it left".to_string())?;
+        if refused_because.is_empty() { Ok(hello.from) } else { Err(refused_because) }
+    }
+}
+
+impl Inner {
+    /// Why a peer can't be let in; empty if it can.
+    fn refusal(&self, hello: &pb::Hello) -> String {
+        let me = self.view.me;
+        if hello.cluster != self.cluster {
+            return format!("this node belongs to cluster {:?}, not {:?}", self.cluster, hello.cluster);
+        }
+        if hello.to != me {
+            return format!("this node is member {me}, not {}: the cluster files differ", hello.to);
+        }
+        if hello.from == me || hello.from >= self.members as u64 {
+            return format!("there is no other member {} here: the cluster files differ", hello.from);
+        }
+        String::new()
+    }
+
+    async fn handle(&self, request: pb::RaftRequest) -> Result<Reply, String> {
+        match request.body.ok_or("a request without a body")? {
+            Request::Append(request) => self.append(request).await.map(Reply::Append),
+            Request::Vote(request) => {
+                let request = wire::vote_request(request).map_err(|malformed| malformed.0)?;
+                let reply = self.view.raft.vote(request).await.map_err(|error| error.to_string())?;
+                Ok(Reply::Vote(wire::vote_reply_to_pb(&reply)))
+            }
+            Request::Snapshot(chunk) => {
+                self.view.heard_from_leader();
+                self.snapshots.receive(&self.view.raft, chunk).await.map(Reply::Snapshot)
+            }
+            Request::Forward(forward) => Ok(Reply::Forward(self.forwarded(forward).await)),
+            Request::ReadIndex(_) => {
+                let index = self.read_index.confirm().await;
+                Ok(Reply::ReadIndex(pb::ReadIndexReply { index }))
+            }
+            Request::PreVote(request) => Ok(Reply::PreVote(self.election.answer(request).await)),
+            Request::Probe(_) => {
+                let founded = self.view.raft.is_initialized().await.map_err(|error| error.to_string())?;
+                Ok(Reply::Probe(pb::ProbeReply { founded }))
+            }
+            Request::Hello(_) => Err("a second hello".into()),
+        }
+    }
+
+    async fn append(&self, request: pb::AppendEntries) -> Result<pb::AppendReply, String> {
+        let request = wire::append(request).map_err(|malformed| malformed.0)?;
+        let from_leader = request.vote.committed;
+        let reply = self.view.raft.append_entries(request).await.map_err(|error| error.to_string())?;
+        if from_leader && !matches!(reply, openraft::raft::AppendEntriesResponse::HigherVote(_)) {
+            self.view.heard_from_leader();
+        }
+        Ok(wire::append_reply_to_pb(reply))
+    }
+
+    async fn forwarded(&self, forward: pb::Forward) -> pb::ForwardReply {
+        let (outcome, responses) = match self.proposer.propose(forward.commands).await {
+            Proposed::Applied(responses) => (Outcome::Applied, responses),
+            Proposed::NotLeader => (Outcome::NotLeader, Vec::new()),
+            Proposed::Overloaded => (Outcome::Overloaded, Vec::new()),
+            Proposed::Unknown(_) => (Outcome::Unknown, Vec::new()),
+        };
+        pb::ForwardReply { outcome: outcome.into(), responses }
+    }
+}

@@ -1,0 +1,268 @@
+//! Starts a member of an openraft group, and stops it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agora_machine::StateMachine;
+use agora_storage::Directory;
+use openraft::{Config, SnapshotPolicy};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::election::Election;
+use super::link::{Links, MESSAGE_BYTES_MAX};
+use super::log_store::LogStore;
+use super::network::Network;
+use super::proposer::Proposer;
+use super::read_index::ReadIndex;
+use super::reads::Reads;
+use super::service::{Inner, PeerService, RaftPeerService};
+use super::snapshot_receiver::SnapshotReceiver;
+use super::state_machine::{StateMachineStore, applied_index};
+use super::types::Raft;
+use super::view::View;
+use super::{commands, founding, status, upkeep};
+use crate::handle::{Command, GroupHandle, Query};
+use crate::replica::{Replica, ReplicaError, checksum};
+
+/// Commands, and queries, that may wait in front of the group; more are refused as overload.
+const QUEUE: usize = 8192;
+/// The leader speaks up at least every one and a half times this; an append has so long to be answered.
+const HEARTBEAT: Duration = Duration::from_millis(100);
+/// openraft's own patience with a silent leader: a fallback, see `election`.
+const FALLBACK_ELECTION: std::ops::Range<Duration> = Duration::from_millis(1000)..Duration::from_millis(2000);
+/// Entries between two snapshots, and entries that stay in the log behind one for followers that lag a little.
+const SNAPSHOT_ENTRIES: u64 = 5000;
+const KEEP_ENTRIES: u64 = 1000;
+/// Entries that travel in one append, at most; bytes are bounded where the log is read.
+const APPEND_ENTRIES: u64 = 64;
+/// How long a stopping node waits for what is under way.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What a member needs to know.
+#[derive(Clone, Debug)]
+pub struct RaftOptions {
+    /// The cluster's name.
+    pub cluster: String,
+    /// This member's index in `members`.
+    pub me: usize,
+    /// All members of the group, in the order of the cluster file: name, and address of its services.
+    pub members: Vec<(String, SocketAddr)>,
+    /// This member's data.
+    pub directory: Directory,
+}
+
+/// Why a member can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The list of members does not have this member.
+    #[error("there is no member {me} among {members} members")]
+    NoSuchMember {
+        /// The index asked for.
+        me: usize,
+        /// How many members there are.
+        members: usize,
+    },
+    /// The state can't be loaded.
+    #[error("the state in {directory} can't be loaded: {source}")]
+    State {
+        /// The data directory.
+        directory: String,
+        /// Why not.
+        source: ReplicaError,
+    },
+    /// The log can't be loaded, or openraft refuses what it finds in it.
+    #[error("the log in {directory} can't be used: {why}")]
+    Log {
+        /// The data directory.
+        directory: String,
+        /// Why not.
+        why: String,
+    },
+    /// The start was cut off.
+    #[error("the start was cut off: {0}")]
+    CutOff(String),
+}
+
+/// A running member. Dropping it leaves the member running; stop it with [`Running::stop`].
+pub struct Running {
+    raft: Raft,
+    closing: CancellationToken,
+    stop: CancellationToken,
+    callers: TaskTracker,
+    tasks: TaskTracker,
+    sync: Box<dyn FnOnce() -> Result<(), ReplicaError> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Running")
+    }
+}
+
+impl Running {
+    /// Stops gracefully: takes nothing new, finishes what is under way, makes the state durable.
+    ///
+    /// # Errors
+    /// The state could not be made durable. Nothing acknowledged is lost by that: the log has it.
+    pub async fn stop(self) -> Result<(), ReplicaError> {
+        self.closing.cancel();
+        self.callers.close();
+        if timeout(GRACE, self.callers.wait()).await.is_err() {
+            tracing::warn!("stopping with commands or queries under way");
+        }
+        let Running { raft, stop, tasks, sync, .. } = self;
+        shut_down(&raft, &stop, &tasks).await;
+        tokio::task::spawn_blocking(sync).await.unwrap_or(Ok(()))
+    }
+
+    /// Stops at once, as if the process had died: what is under way is cut off, nothing more is made durable.
+    pub async fn abandon(self) {
+        shut_down(&self.raft, &self.stop, &self.tasks).await;
+    }
+}
+
+async fn shut_down(raft: &Raft, stop: &CancellationToken, tasks: &TaskTracker) {
+    stop.cancel();
+    if let Err(error) = raft.shutdown().await {
+        tracing::error!(%error, "openraft did not shut down well");
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+fn config(cluster: &str) -> Config {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    Config {
+        cluster_name: cluster.into(),
+        heartbeat_interval: ms(HEARTBEAT),
+        election_timeout_min: ms(FALLBACK_ELECTION.start),
+        election_timeout_max: ms(FALLBACK_ELECTION.end),
+        max_payload_entries: APPEND_ENTRIES,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
+        max_in_snapshot_log_to_keep: KEEP_ENTRIES,
+        replication_lag_threshold: SNAPSHOT_ENTRIES,
+        ..Config::default()
+    }
+}
+
+/// Loads what is on disk, on a thread that may block.
+async fn load<M: StateMachine>(
+    directory: &Directory,
+    applied: watch::Sender<u64>,
+) -> Result<(LogStore, Replica<M>, StateMachineStore<M>), StartError> {
+    let (directory, path) = (directory.clone(), directory.path().display().to_string());
+    let loaded = tokio::task::spawn_blocking(move || {
+        let log_failed = |why: String| StartError::Log { directory: path.clone(), why };
+        let state_failed = |source| StartError::State { directory: path.clone(), source };
+        let log = LogStore::open(directory.log()).map_err(|error| log_failed(error.to_string()))?;
+        let replica = Replica::<M>::open(directory.state()).map_err(state_failed)?;
+        let machine = StateMachineStore::new(replica.clone(), log.clone(), applied).map_err(log_failed)?;
+        Ok((log, replica, machine))
+    });
+    loaded.await.map_err(|error| StartError::CutOff(error.to_string()))?
+}
+
+/// Starts a member: loads its data, and takes part in the group from then on. The service has to be mounted at the
+/// member's address; a group of which all members are new is founded as soon as a majority runs.
+///
+/// # Errors
+/// The data can't be used, or the options don't fit together.
+pub async fn start<M: StateMachine>(
+    options: RaftOptions,
+) -> Result<(GroupHandle, RaftPeerService, Running), StartError> {
+    let RaftOptions { cluster, me, members, directory } = options;
+    if me >= members.len() {
+        return Err(StartError::NoSuchMember { me, members: members.len() });
+    }
+    let (publish_applied, applied) = watch::channel(0);
+    let (log, replica, machine) = load::<M>(&directory, publish_applied).await?;
+    let links = Links::new(&cluster, me, &members);
+    let path = directory.path().display().to_string();
+    let config = config(&cluster).validate();
+    let config =
+        config.map_err(|error| StartError::Log { directory: path.clone(), why: error.to_string() })?;
+    let network = Network { links: links.clone() };
+    let raft = Raft::new(me as u64, Arc::new(config), network, log.clone(), machine).await;
+    let raft = raft.map_err(|error| StartError::Log { directory: path, why: error.to_string() })?;
+    let (view, follow) = View::new(me as u64, raft.clone(), links.clone());
+    let (proposer, propose) = Proposer::new(view.clone());
+    let (read_index, confirm) = ReadIndex::new(raft.clone());
+    let election = Election { view: view.clone(), log: log.clone() };
+
+    let closing = CancellationToken::new();
+    let (command_queue, commands) = mpsc::channel::<Command>(QUEUE);
+    let (query_queue, queries) = mpsc::channel::<Query>(QUEUE);
+    let (publish_status, status) = watch::channel(status::current(&view, &log, &applied));
+    let members_count = members.len();
+    let background = Background { stop: CancellationToken::new(), tasks: TaskTracker::new() };
+    for link in links.all() {
+        background.spawn(Arc::clone(link).run(background.stop.clone()));
+    }
+    background.spawn(follow);
+    background.spawn(propose);
+    background.spawn(confirm);
+    background.spawn(election.clone().run());
+    background.spawn(founding::run(view.clone(), members));
+    background.spawn(status::run(view.clone(), log.clone(), applied.clone(), publish_status));
+    background.spawn(upkeep::run(view.clone(), log, replica.clone(), proposer.clone()));
+    let callers = TaskTracker::new();
+    let reads =
+        Reads { view: view.clone(), read_index: read_index.clone(), applied, replica: replica.clone() };
+    let serve_commands = commands::run(view.clone(), proposer.clone(), commands, closing.clone());
+    callers.spawn(background.until_stopped(serve_commands));
+    callers.spawn(background.until_stopped(reads.run(queries, closing.clone())));
+
+    let service = PeerService {
+        inner: Arc::new(Inner {
+            cluster,
+            members: members_count,
+            view,
+            election,
+            proposer,
+            read_index,
+            snapshots: SnapshotReceiver::new(directory),
+            stop: background.stop.clone(),
+        }),
+    };
+    let service = RaftPeerService::new(service)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let summed = replica.clone();
+    let sum = move || {
+        let (position, machine) = summed.snapshot();
+        (applied_index(position.as_deref()), checksum(&machine))
+    };
+    let handle = GroupHandle::new(M::check, command_queue, query_queue, status, Arc::new(sum));
+    let sync = Box::new(move || replica.sync().map(drop));
+    let Background { stop, tasks } = background;
+    Ok((handle, service, Running { raft, closing, stop, callers, tasks, sync }))
+}
+
+/// The tasks of a member, which end when it stops.
+struct Background {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Background {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(self.until_stopped(task));
+    }
+
+    fn until_stopped<T: Future<Output = ()> + Send + 'static>(
+        &self,
+        task: T,
+    ) -> impl Future<Output = ()> + use<T> {
+        let stop = self.stop.clone();
+        async move {
+            tokio::select! {
+                () = stop.cancelled() => {},
+                () = task => {},
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What is done now and then: maintenance commands, and snapshots before the log grows too large.
+
+use std::time::Duration;
+
+use agora_machine::{StateMachine, Timestamp};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::log_store::LogStore;
+use super::proposer::{Proposed, Proposer, clock_ms};
+use super::view::View;
+use crate::replica::Replica;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+/// A snapshot is due when so many bytes were appended since the last one, besides openraft's count of entries.
+const SNAPSHOT_BYTES: u64 = 64 << 20;
+
+/// Runs until openraft stops.
+pub(crate) async fn run<M: StateMachine>(view: View, log: LogStore, replica: Replica<M>, proposer: Proposer) {
+    let mut ticks = interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if view.metrics().running_state.is_err() {
+            return;
+        }
+        if log.unsnapshotted_bytes() >= SNAPSHOT_BYTES && view.raft.trigger().snapshot().await.is_err() {
+            return;
+        }
+        if !view.leads() {
+            continue;
+        }
+        let replica = replica.clone();
+        let due = tokio::task::spawn_blocking(move || replica.maintenance(Timestamp(clock_ms()))).await;
+        if let Ok(Some(command)) = due {
+            // While one is under way no other is due, so it is waited for.
+            match proposer.propose(vec![command]).await {
+                Proposed::Applied(_) => {}
+                not_applied => tracing::debug!(?not_applied, "maintenance will be tried again"),
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What this node sees of its group at the moment: who leads, and whether the leader shows signs of life.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openraft::{RaftMetrics, ServerState};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::link::Links;
+use super::types::{NodeId, Raft};
+
+type Metrics = RaftMetrics<NodeId, openraft::BasicNode>;
+
+/// After this time without a word from the leader a node helps others to elect a new one. Heartbeats come every 150 ms.
+pub(crate) const SILENCE: Duration = Duration::from_millis(450);
+
+/// A view of the group. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct View {
+    pub(crate) me: NodeId,
+    pub(crate) raft: Raft,
+    pub(crate) links: Links,
+    metrics: watch::Receiver<Metrics>,
+    leader: watch::Receiver<Leader>,
+    heard: Arc<Mutex<Instant>>,
+}
+
+/// Who leads, in which term.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Leader {
+    pub(crate) term: u64,
+    pub(crate) node: Option<NodeId>,
+}
+
+impl View {
+    /// The view of a node, and the task that keeps it up to date until openraft stops.
+    pub(crate) fn new(me: NodeId, raft: Raft, links: Links) -> (View, impl Future<Output = ()> + use<>) {
+        let metrics = raft.metrics();
+        let (publish, leader) = watch::channel(Leader::default());
+        let mut watched = metrics.clone();
+        let follow = async move {
+            loop {
+                let current = {
+                    let metrics = watched.borrow_and_update();
+                    Leader { term: metrics.current_term, node: metrics.current_leader }
+                };
+                publish.send_if_modified(|leader| std::mem::replace(leader, current) != current);
+                if watched.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        (View { me, raft, links, metrics, leader, heard: Arc::new(Mutex::new(Instant::now())) }, follow)
+    }
+
+    pub(crate) fn metrics(&self) -> watch::Ref<'_, Metrics> {
+        self.metrics.borrow()
+    }
+
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.metrics.borrow().current_leader
+    }
+
+    /// Tells when leader or term change, and of nothing else.
+    pub(crate) fn leader_changes(&self) -> watch::Receiver<Leader> {
+        self.leader.clone()
+    }
+
+    pub(crate) fn leads(&self) -> bool {
+        self.metrics.borrow().state == ServerState::Leader
+    }
+
+    /// Notes that the leader was heard from.
+    pub(crate) fn heard_from_leader(&self) {
+        *self.heard.lock() = Instant::now();
+    }
+
+    /// For how long the leader has been silent.
+    pub(crate) fn silence(&self) -> Duration {
+        self.heard.lock().elapsed()
+    }
+
+    /// Whether there is no leader, as far as this node can tell: none is known, or the connection to it is broken, or it
+    /// has been silent for so long.
+    pub(crate) fn leader_is_lost(&self, silence: Duration) -> bool {
+        match self.leader() {
+            None => true,
+            Some(leader) if leader == self.me => false,
+            Some(leader) => !self.links.is_up(leader) || self.silence() >= silence,
+        }
+    }
+}
