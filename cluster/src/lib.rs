@@ -6,6 +6,7 @@
 //!
 //! What it never knows: what the databases hold, and how they agree. It speaks to them as any client does.
 
+mod bench;
 mod cli;
 mod cluster;
 mod control;

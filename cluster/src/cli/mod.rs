@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and who does it.
 
+mod bench;
 mod demo;
 mod init;
 pub(crate) mod out;
@@ -42,6 +43,9 @@ enum Command {
     Stop(DataArgs),
     /// Start a cluster of its own, go shopping while processes are killed, and check every promise.
     Demo(demo::DemoArgs),
+    /// Measure a cluster: one of its own, or the one that runs.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Print a cluster file to start from, for one machine or for several.
     Init(init::InitArgs),
 }
@@ -112,6 +116,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Stop(data) => steer::steer(&data.data, Request::Stop, "stopping").await,
         Command::Demo(args) => demo::demo(args).await,
+        Command::Bench(command) => bench::bench(command).await,
         Command::Init(args) => init::init(&args),
     }
 }

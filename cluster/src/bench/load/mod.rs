@@ -1,0 +1,172 @@
+//! A closed loop: so many clients, each of which makes its next call as soon as the last one was answered.
+
+mod customer;
+mod product;
+mod report;
+mod rest;
+mod runner;
+
+use std::time::Duration;
+
+use agora_db_client::CallError;
+use clap::ValueEnum;
+use rand::Rng;
+
+pub(crate) use report::Report;
+pub(crate) use runner::{Successes, Timing, run};
+
+use crate::bench::site::Site;
+
+/// What is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Target {
+    /// The customer database: its nodes, without a frontend between.
+    Customer,
+    /// The product database: its nodes, without a frontend between.
+    Product,
+    /// The frontends, over REST.
+    Rest,
+}
+
+/// Which calls are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Op {
+    /// Changes: a cart's (customer, rest) or a price's (product); each durable at a majority before it is answered.
+    Write,
+    /// Linearizable reads: of a cart (customer), of an item (product, rest).
+    Read,
+    /// Four reads for each write.
+    Mixed,
+    /// Searches by keyword (product, rest).
+    Search,
+}
+
+impl Target {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Target::Customer => "customer",
+            Target::Product => "product",
+            Target::Rest => "rest",
+        }
+    }
+}
+
+impl Op {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Op::Write => "write",
+            Op::Read => "read",
+            Op::Mixed => "mixed",
+            Op::Search => "search",
+        }
+    }
+
+    /// What the next call is.
+    fn next(self) -> Next {
+        match self {
+            Op::Write => Next::Write,
+            Op::Read => Next::Read,
+            Op::Search => Next::Search,
+            Op::Mixed if rand::rng().random_range(0..5) == 0 => Next::Write,
+            Op::Mixed => Next::Read,
+        }
+    }
+}
+
+/// One call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Write,
+    Read,
+    Search,
+}
+
+/// How calls reach the databases.
+#[derive(Clone, Debug)]
+pub(crate) struct Ways {
+    /// So many connections to each node, which the clients share.
+    pub connections: usize,
+    /// All calls go to this node, by its position; else they are spread over the nodes.
+    pub only_node: Option<usize>,
+}
+
+/// A call that was not answered as it should have been.
+#[derive(Clone, Debug)]
+pub(crate) struct Miss {
+    /// A few words, the same for all of a kind.
+    pub why: String,
+    /// When to come back.
+    pub pause: Duration,
+}
+
+/// After an error a client waits a little, so that it does not count the same failure a million times.
+const PAUSE: Duration = Duration::from_millis(5);
+
+impl Miss {
+    fn new(why: impl Into<String>) -> Self {
+        Miss { why: why.into(), pause: PAUSE }
+    }
+}
+
+impl From<CallError> for Miss {
+    fn from(error: CallError) -> Self {
+        let (why, pause) = match error {
+            CallError::Malformed(_) => ("malformed", PAUSE),
+            CallError::Overloaded { retry_after } => ("overloaded", retry_after),
+            CallError::Unavailable(_) => ("unavailable", PAUSE),
+            CallError::OutcomeUnknown(_) => ("outcome unknown", PAUSE),
+        };
+        Miss { why: why.into(), pause }
+    }
+}
+
+impl From<agora_clients::Error> for Miss {
+    fn from(error: agora_clients::Error) -> Self {
+        use agora_clients::Error;
+        Miss::new(match error {
+            Error::Refused { code, .. } => code,
+            Error::Unavailable(_) => "unavailable".into(),
+            Error::OutcomeUnknown(_) => "outcome unknown".into(),
+            Error::BadAnswer(_) => "bad answer".into(),
+            Error::Configuration(why) => why,
+        })
+    }
+}
+
+/// A client of whatever target, prepared to call.
+#[derive(Debug)]
+pub(crate) enum Client {
+    Customer(customer::CustomerClient),
+    Product(product::ProductClient),
+    Rest(rest::RestClient),
+}
+
+impl Client {
+    async fn call(&mut self, next: Next) -> Result<(), Miss> {
+        match self {
+            Client::Customer(client) => client.call(next).await,
+            Client::Product(client) => client.call(next).await,
+            Client::Rest(client) => client.call(next).await,
+        }
+    }
+}
+
+/// Makes so many clients, with all that they need: sessions, items, accounts.
+pub(crate) async fn prepare(
+    site: &Site,
+    target: Target,
+    clients: usize,
+    ways: &Ways,
+) -> anyhow::Result<Vec<Client>> {
+    Ok(match target {
+        Target::Customer => {
+            customer::prepare(&site.file, clients, ways).await?.into_iter().map(Client::Customer).collect()
+        }
+        Target::Product => {
+            product::prepare(&site.file, clients, ways).await?.into_iter().map(Client::Product).collect()
+        }
+        Target::Rest => {
+            rest::prepare(&site.endpoints(), clients).await?.into_iter().map(Client::Rest).collect()
+        }
+    })
+}

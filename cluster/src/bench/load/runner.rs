@@ -1,0 +1,189 @@
+//! Runs the clients, and measures what is answered between the warm-up and the end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Client, Miss, Op};
+use crate::bench::latency::Latencies;
+
+/// Kinds of errors that are told apart; the rest is counted together.
+const KINDS_MAX: usize = 8;
+
+/// When to measure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    /// For so long calls are made that do not count.
+    pub warmup: Duration,
+    /// For so long calls are made that count.
+    pub measured: Duration,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub latencies: Latencies,
+    pub errors: BTreeMap<String, u64>,
+    /// The longest time without any success.
+    pub max_gap: Duration,
+    /// How long was measured: less than planned if it was interrupted.
+    pub measured: Duration,
+}
+
+/// What some of the clients found.
+#[derive(Debug)]
+struct Part {
+    latencies: Latencies,
+    errors: BTreeMap<String, u64>,
+}
+
+/// Histograms are large, so clients share a few; and few enough share one to seldom wait for each other.
+const PARTS: usize = 16;
+
+/// Successes seen so far, on a clock that starts with the measurement.
+#[derive(Debug, Default)]
+pub(crate) struct Successes {
+    pub count: AtomicU64,
+    last_us: AtomicU64,
+    max_gap_us: AtomicU64,
+}
+
+impl Successes {
+    fn at(&self, since_start: Duration) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.reach(since_start);
+    }
+
+    /// Notes that there was no gap after this time, or that the measurement ended.
+    fn reach(&self, since_start: Duration) {
+        let now = u64::try_from(since_start.as_micros()).unwrap_or(u64::MAX);
+        let last = self.last_us.fetch_max(now, Ordering::Relaxed);
+        self.max_gap_us.fetch_max(now.saturating_sub(last), Ordering::Relaxed);
+    }
+
+    fn max_gap(&self) -> Duration {
+        Duration::from_micros(self.max_gap_us.load(Ordering::Relaxed))
+    }
+}
+
+/// Runs all clients at once. A cancelled `stop` ends the measurement early; what there is then, is told.
+pub(crate) async fn run(
+    clients: Vec<Client>,
+    op: Op,
+    timing: Timing,
+    successes: Arc<Successes>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Outcome> {
+    let start = Instant::now() + timing.warmup;
+    let end = start + timing.measured;
+    let parts =
+        (0..PARTS).map(|_| Part::new().map(Mutex::new).map(Arc::new)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut tasks = JoinSet::new();
+    for (client, part) in clients.into_iter().zip(parts.iter().cycle()) {
+        tasks.spawn(one(client, op, (start, end), Arc::clone(part), Arc::clone(&successes), stop.clone()));
+    }
+    let mut outcome = Outcome {
+        latencies: Latencies::new()?,
+        errors: BTreeMap::new(),
+        max_gap: Duration::ZERO,
+        measured: timing.measured,
+    };
+    while let Some(ended) = tasks.join_next().await {
+        ended?;
+    }
+    for part in &parts {
+        let part = part.lock();
+        outcome.latencies.add(&part.latencies);
+        for (why, count) in &part.errors {
+            *outcome.errors.entry(why.clone()).or_default() += count;
+        }
+    }
+    outcome.measured = timing.measured.min(start.elapsed());
+    successes.reach(outcome.measured);
+    outcome.max_gap = successes.max_gap();
+    Ok(outcome)
+}
+
+async fn one(
+    mut client: Client,
+    op: Op,
+    (start, end): (Instant, Instant),
+    part: Arc<Mutex<Part>>,
+    successes: Arc<Successes>,
+    stop: CancellationToken,
+) {
+    loop {
+        let called = Instant::now();
+        if called >= end {
+            return;
+        }
+        let outcome = tokio::select! {
+            outcome = client.call(op.next()) => outcome,
+            () = stop.cancelled() => return,
+        };
+        let answered = Instant::now();
+        // What began in the warm-up, or ended too late, would tell of another load than this one.
+        let counts = called >= start && answered <= end;
+        match outcome {
+            Ok(()) if counts => {
+                part.lock().latencies.record(answered - called);
+                successes.at(answered - start);
+            }
+            Ok(()) => {}
+            Err(miss) => {
+                if counts {
+                    part.lock().count(&miss);
+                }
+                tokio::time::sleep(miss.pause).await;
+            }
+        }
+    }
+}
+
+impl Part {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Part { latencies: Latencies::new()?, errors: BTreeMap::new() })
+    }
+
+    fn count(&mut self, miss: &Miss) {
+        let known = self.errors.len() < KINDS_MAX || self.errors.contains_key(&miss.why);
+        let kind = if known { miss.why.clone() } else { "others".to_owned() };
+        *self.errors.entry(kind).or_default() += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_gap_counts_from_the_start_and_to_the_end() {
+        let ms = Duration::from_millis;
+        let late_start = Successes::default();
+        late_start.at(ms(500));
+        late_start.at(ms(600));
+        late_start.reach(ms(700));
+        assert_eq!(late_start.max_gap(), ms(500));
+        let early_end = Successes::default();
+        early_end.at(ms(100));
+        early_end.at(ms(90));
+        early_end.reach(ms(1000));
+        assert_eq!(early_end.max_gap(), ms(900));
+        assert_eq!(early_end.count.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn kinds_of_errors_are_bounded() {
+        let mut part = Part::new().unwrap();
+        for n in 0..100 {
+            part.count(&Miss::new(format!("kind {n}")));
+        }
+        assert_eq!(part.errors.len(), KINDS_MAX + 1);
+        assert_eq!(part.errors.values().sum::<u64>(), 100);
+    }
+}

@@ -1,0 +1,10 @@
+//! Measures a cluster: how much it does, how fast, and what a failure costs.
+//!
+//! - `latency`: distributions of response times.
+//! - `site`: the cluster that is measured, its own or one that runs already.
+//! - `load`: one kind of call, as many as will go.
+//! - `scenarios`: every call of sellers and buyers, while processes die.
+
+pub(crate) mod latency;
+pub(crate) mod load;
+pub(crate) mod site;

@@ -1,0 +1,143 @@
+//! `bench load`: one kind of call, as many as will go.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use agora_process::{ClusterFile, shutdown_signal};
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio_util::sync::CancellationToken;
+
+use crate::bench::load::{Op, Report, Successes, Target, Timing, Ways, prepare, run};
+use crate::bench::site::Site;
+use crate::cli::out;
+
+const INTERRUPTED: u8 = 130;
+
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    /// What is called.
+    #[arg(long)]
+    target: Target,
+    /// Which calls are made.
+    #[arg(long, default_value = "write")]
+    op: Op,
+    /// Clients at a time; each makes its next call when the last one was answered.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    clients: u32,
+    /// How many seconds are measured.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// How many seconds of calls before that do not count.
+    #[arg(long, value_name = "S", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    warmup: u64,
+    /// Connections to each database node, which the clients share.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+    connections: u32,
+    /// Only this database node is called, like `customer-2`; else they are called in turn, and the leader for product writes.
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Measure the cluster that runs on this data directory [default: one of its own, on free ports]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Measure the running cluster of this cluster file.
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    config: Option<PathBuf>,
+    /// Also write the result as JSON into this file (- for standard output).
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
+    if args.target == Target::Customer && args.op == Op::Search {
+        bail!("the customer database has nothing to search; choose --target product or rest");
+    }
+    let stop = shutdown_signal().context("can't listen for signals")?;
+    let site = match (&args.data, &args.config) {
+        (None, None) => Site::start(&stop).await?,
+        (Some(data), _) => Site::running(data.join("cluster.toml"))?,
+        (None, Some(config)) => Site::running(config.clone())?,
+    };
+    let measured = measure(&args, &site, &stop).await;
+    site.stop().await;
+    let report = match measured {
+        Ok(report) => report,
+        Err(_) if stop.is_cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
+        Err(error) => return Err(error),
+    };
+    // With the JSON on standard output, what people read goes elsewhere.
+    match &args.json {
+        Some(path) if path.as_os_str() == "-" => out::note(&report.text()),
+        _ => out::line(&report.text()),
+    }
+    if let Some(path) = &args.json {
+        super::write_json(path, &report)?;
+    }
+    Ok(if stop.is_cancelled() { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+async fn measure(args: &LoadArgs, site: &Site, stop: &CancellationToken) -> anyhow::Result<Report> {
+    let clients = args.clients as usize;
+    let ways = Ways { connections: args.connections as usize, only_node: only_node(args, &site.file)? };
+    let prepared = tokio::select! {
+        prepared = prepare(site, args.target, clients, &ways) => prepared.context("the clients can't be prepared")?,
+        () = stop.cancelled() => bail!("interrupted"),
+    };
+    let timing =
+        Timing { warmup: Duration::from_secs(args.warmup), measured: Duration::from_secs(args.seconds) };
+    let successes = Arc::new(Successes::default());
+    let progress = tokio::spawn(show_progress(timing, Arc::clone(&successes)));
+    let outcome = run(prepared, args.op, timing, successes, stop).await;
+    progress.abort();
+    Ok(Report::new(args.target, args.op, clients, &outcome?))
+}
+
+fn only_node(args: &LoadArgs, file: &ClusterFile) -> anyhow::Result<Option<usize>> {
+    let Some(name) = &args.node else { return Ok(None) };
+    let nodes = match args.target {
+        Target::Customer => &file.customer,
+        Target::Product => &file.product,
+        Target::Rest => bail!("--node is for database nodes; the frontends are called in turn"),
+    };
+    let index = nodes.iter().position(|node| node.name == *name);
+    Ok(Some(index.with_context(|| {
+        let known: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
+        format!("no node is called \"{name}\"; there are {}", known.join(", "))
+    })?))
+}
+
+async fn show_progress(timing: Timing, successes: Arc<Successes>) {
+    let whole = timing.warmup + timing.measured;
+    let bar = ProgressBar::new(whole.as_millis() as u64);
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {msg}") {
+        bar.set_style(style);
+    }
+    let begun = Instant::now();
+    // Whoever draws it drops it: the bar is cleared when this task is aborted.
+    let bar = Cleared(bar);
+    let mut before = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let count = successes.count.load(Ordering::Relaxed);
+        bar.0.set_position(begun.elapsed().min(whole).as_millis() as u64);
+        let message = if begun.elapsed() < timing.warmup {
+            "warming up".into()
+        } else {
+            format!("{} /s", (count - before) * 2)
+        };
+        bar.0.set_message(message);
+        before = count;
+    }
+}
+
+struct Cleared(ProgressBar);
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

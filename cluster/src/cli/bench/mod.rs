@@ -1,0 +1,34 @@
+//! `bench`: measures a cluster.
+
+mod load;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Subcommand;
+use serde::Serialize;
+
+use crate::cli::out;
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// As many calls of one kind as will go, in a closed loop: throughput, response times, longest gap.
+    Load(load::LoadArgs),
+}
+
+pub async fn bench(command: BenchCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        BenchCommand::Load(args) => load::load(args).await,
+    }
+}
+
+/// Writes a result as JSON into a file, or on standard output if that is called `-`.
+fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string(value)?;
+    if path == Path::new("-") {
+        out::line(&text);
+        return Ok(());
+    }
+    std::fs::write(path, text + "\n").with_context(|| format!("can't write {}", path.display()))
+}
