@@ -4,6 +4,7 @@
 //! the rotating-sequencer broadcast (`broadcast`) or openraft (`raft`) is behind it. It drives any
 //! [`StateMachine`](agora_machine::StateMachine) and knows nothing of the marketplace, nor of who calls.
 
+pub mod broadcast;
 mod handle;
 pub mod raft;
 mod replica;

@@ -36,7 +36,7 @@ pub struct Pipeline {
 }
 
 enum Incoming {
-    Open(Streaming<Call>),
+    Open(Box<Streaming<Call>>),
     /// No more calls; whatever is wrong is told once those under way are answered.
     Ended(Result<(), Status>),
 }
@@ -44,7 +44,7 @@ enum Incoming {
 impl Pipeline {
     pub(super) fn new(shared: Arc<Shared>, calls: Streaming<Call>) -> Self {
         Pipeline {
-            incoming: Incoming::Open(calls),
+            incoming: Incoming::Open(Box::new(calls)),
             under_way: FuturesUnordered::new(),
             ready: VecDeque::new(),
             stop: Box::pin(shared.stop.clone().cancelled_owned()),

@@ -1,0 +1,102 @@
+//! Which group replicates which state machine: the customer database by atomic broadcast, the product database by Raft.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use agora_customer::CustomerDb;
+use agora_group::broadcast::{self, BroadcastOptions, LinkFaults};
+use agora_group::raft::{self, RaftOptions};
+use agora_group::{GroupHandle, Protocol};
+use agora_process::ClusterFile;
+use agora_product::ProductDb;
+use agora_storage::Directory;
+use tonic::service::RoutesBuilder;
+
+use crate::args::Kind;
+
+/// How often it is looked whether a member that does not tell by itself has failed.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// A member that runs, whichever group it belongs to.
+pub(crate) enum Running {
+    Broadcast(broadcast::Running),
+    Raft { running: raft::Running, group: GroupHandle },
+}
+
+/// Starts the member and mounts what it offers to its peers.
+pub(crate) async fn start(
+    kind: Kind,
+    file: &ClusterFile,
+    me: usize,
+    directory: Directory,
+    routes: &mut RoutesBuilder,
+) -> anyhow::Result<(GroupHandle, Running)> {
+    let cluster = file.cluster.clone();
+    let members = members(kind, file);
+    match kind {
+        Kind::Customer => {
+            let (faults, calls_max) = (faults(file), file.admission.node_calls);
+            let options = BroadcastOptions { cluster, me, members, directory, calls_max, faults };
+            let start = move || broadcast::start::<CustomerDb>(options);
+            let (group, service, running) = tokio::task::spawn_blocking(start).await??;
+            service.add_to(routes);
+            Ok((group, Running::Broadcast(running)))
+        }
+        Kind::Product => {
+            let options = RaftOptions { cluster, me, members, directory };
+            let (group, service, running) = raft::start::<ProductDb>(options).await?;
+            routes.add_service(service);
+            Ok((group.clone(), Running::Raft { running, group }))
+        }
+    }
+}
+
+/// The group's members, by index.
+pub(crate) fn members(kind: Kind, file: &ClusterFile) -> Vec<(String, SocketAddr)> {
+    let members = match kind {
+        Kind::Customer => &file.customer,
+        Kind::Product => &file.product,
+    };
+    members.iter().map(|member| (member.name.clone(), member.address)).collect()
+}
+
+fn faults(file: &ClusterFile) -> LinkFaults {
+    LinkFaults {
+        loss: file.links.loss,
+        duplication: file.links.duplication,
+        delay_max: Duration::from_millis(file.links.delay_ms_max),
+        seed: file.links.seed,
+    }
+}
+
+impl Running {
+    /// Returns, with the reason, when the member can't go on.
+    pub(crate) async fn failed(&self) -> String {
+        match self {
+            Running::Broadcast(running) => running.failed().await,
+            Running::Raft { group, .. } => {
+                while !has_shut_down(group) {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                "openraft has shut down, most likely because its disk failed; the log says more".into()
+            }
+        }
+    }
+
+    /// Stops it, and leaves its disk in order.
+    pub(crate) async fn stop(self) {
+        match self {
+            Running::Broadcast(running) => running.stop().await,
+            Running::Raft { running, .. } => {
+                if let Err(error) = running.stop().await {
+                    tracing::error!(%error, "the state was not made durable; the log has what it lacks");
+                }
+            }
+        }
+    }
+}
+
+/// openraft shuts itself down when it can't go on.
+fn has_shut_down(group: &GroupHandle) -> bool {
+    matches!(group.status().protocol, Some(Protocol::Raft { role: "shutdown", .. }))
+}
