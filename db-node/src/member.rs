@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use agora_customer::CustomerDb;
-use agora_group::broadcast::{self, BroadcastOptions, LinkFaults};
+use agora_group::broadcast::{self, Bounds, BroadcastOptions, LinkFaults};
 use agora_group::raft::{self, RaftOptions};
 use agora_group::{GroupHandle, Protocol};
 use agora_process::ClusterFile;
@@ -36,7 +36,8 @@ pub(crate) async fn start(
     match kind {
         Kind::Customer => {
             let (faults, calls_max) = (faults(file), file.admission.node_calls);
-            let options = BroadcastOptions { cluster, me, members, directory, calls_max, faults };
+            let bounds = Bounds::default();
+            let options = BroadcastOptions { cluster, me, members, directory, calls_max, faults, bounds };
             let start = move || broadcast::start::<CustomerDb>(options);
             let (group, service, running) = tokio::task::spawn_blocking(start).await??;
             service.add_to(routes);

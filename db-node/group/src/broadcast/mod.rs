@@ -51,6 +51,7 @@ use agora_storage::Directory;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use agora_broadcast::Bounds;
 pub use faults::LinkFaults;
 pub use peer_service::BroadcastPeerService;
 pub use records::BadRecord;
@@ -89,6 +90,8 @@ pub struct BroadcastOptions {
     pub calls_max: usize,
     /// What this member does to the messages that it sends, for experiments.
     pub faults: LinkFaults,
+    /// The protocol's own bounds; all members must agree on those of requests and slots.
+    pub bounds: Bounds,
 }
 
 /// Why a member can't start.
@@ -150,7 +153,7 @@ pub fn start<M: StateMachine>(
     let service = BroadcastPeerService::new(peers, replica.clone(), events_in, stop.clone());
     let clock = Clock::start();
     let waiting = Waiting::new(me, durable.incarnation);
-    let config = Config { seed: rand::random(), ..Config::new(me, members) };
+    let config = Config { seed: rand::random(), bounds: options.bounds, ..Config::new(me, members) };
     let member = Member::new(config, durable, clock.now());
     let (queries, commands) = (Queries::new(queries), Commands::new(commands));
     let inputs = Inputs { events, commands, queries, state_durable: state_sync.durable.clone() };
