@@ -1,0 +1,236 @@
+//! Purchases: what was acknowledged is there, unchanged, once; it is what was in the cart, at prices that the items had; and
+//! nothing was bought that nobody asked for.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use agora_clients::{Cents, ItemId};
+
+use super::Check;
+use crate::history::{Action, Answer, Event, PurchaseSeen, Units};
+use crate::readings::Readings;
+use crate::workload::People;
+
+pub(super) fn check(history: &[Event], readings: &Readings, people: &People) -> Check {
+    let mut check = Check::new(
+        "purchases",
+        "an acknowledged purchase is recorded once, with what was in the cart, at the items' prices",
+    );
+    let prices = prices(history);
+    let of_client = of_client(history);
+    let none = Vec::new();
+    let mut ids = HashSet::new();
+    for buyer in &people.buyers {
+        let recorded = readings.purchases.get(&buyer.user_id).unwrap_or(&none);
+        let events = of_client.get(&buyer.client).map(Vec::as_slice).unwrap_or_default();
+        for purchase in recorded {
+            let twice = || format!("purchase {} is recorded twice", purchase.purchase_id);
+            check.require(ids.insert(purchase.purchase_id.as_str()), twice, []);
+            consistent(&mut check, purchase, &prices);
+        }
+        acknowledged(&mut check, &buyer.username, events, recorded);
+        newest_is_listed(&mut check, events);
+    }
+    check
+}
+
+fn of_client(history: &[Event]) -> HashMap<u32, Vec<&Event>> {
+    let mut of_client: HashMap<u32, Vec<&Event>> = HashMap::new();
+    let about = |event: &&Event| matches!(event.action, Action::MakePurchase(_) | Action::ListPurchases);
+    for event in history.iter().filter(about) {
+        of_client.entry(event.client).or_default().push(event);
+    }
+    of_client
+}
+
+/// All prices that each item may ever have had.
+fn prices(history: &[Event]) -> HashMap<ItemId, BTreeSet<Cents>> {
+    let mut prices: HashMap<ItemId, BTreeSet<Cents>> = HashMap::new();
+    for event in history.iter().filter(|event| event.is_possible()) {
+        let priced = match (&event.action, &event.answer) {
+            (Action::AddItem(offer), Answer::Registered(item)) => Some((item.item_id, offer.price)),
+            (Action::SetPrice(price), _) => event.key.parse().ok().map(|id| (id, *price)),
+            _ => None,
+        };
+        if let Some((id, price)) = priced {
+            prices.entry(id).or_default().insert(price);
+        }
+    }
+    prices
+}
+
+fn consistent(check: &mut Check, purchase: &PurchaseSeen, prices: &HashMap<ItemId, BTreeSet<Cents>>) {
+    let id = &purchase.purchase_id;
+    let sum: u64 = purchase.lines.iter().map(|line| line.price.0 * u64::from(line.quantity)).sum();
+    check.require(
+        sum == purchase.total.0,
+        || format!("purchase {id} cost {}, but its lines {}", purchase.total, Cents(sum)),
+        [],
+    );
+    for line in &purchase.lines {
+        // An item whose registration was in doubt has prices that nobody knows of.
+        let known = prices.get(&line.item_id).is_none_or(|prices| prices.contains(&line.price));
+        check.require(
+            known,
+            || format!("purchase {id} paid {} for {}, which it never cost", line.price, line.item_id),
+            [],
+        );
+    }
+}
+
+fn acknowledged(check: &mut Check, buyer: &str, events: &[&Event], recorded: &[PurchaseSeen]) {
+    let mut unexplained: BTreeMap<&str, &PurchaseSeen> =
+        recorded.iter().map(|p| (p.purchase_id.as_str(), p)).collect();
+    let mut in_doubt = 0;
+    for event in events {
+        let Action::MakePurchase(cart) = &event.action else { continue };
+        match &event.answer {
+            Answer::Purchase(purchase) if event.is_ok() => {
+                let id = purchase.purchase_id.as_str();
+                match unexplained.remove(id) {
+                    Some(there) => {
+                        check.require(
+                            same(there, purchase),
+                            || format!("purchase {id} of {buyer} is not what it was"),
+                            [*event],
+                        );
+                    }
+                    None => check.violate(
+                        format!(
+                            "purchase {id} of {buyer} was acknowledged and is lost, or answered two calls"
+                        ),
+                        [*event],
+                    ),
+                }
+                check.require(
+                    bought_the_cart(cart, purchase),
+                    || format!("purchase {id} of {buyer} is not what was in the cart"),
+                    [*event],
+                );
+            }
+            _ if event.is_possible() => in_doubt += 1,
+            _ => {}
+        }
+    }
+    let extra = || {
+        let ids: Vec<&str> = unexplained.keys().copied().collect();
+        format!(
+            "{buyer} has {} purchases that no call explains (calls in doubt: {in_doubt}): {}",
+            ids.len(),
+            ids.join(", ")
+        )
+    };
+    check.require(unexplained.len() <= in_doubt, extra, events.iter().copied());
+}
+
+/// The order of lines says nothing.
+fn same(a: &PurchaseSeen, b: &PurchaseSeen) -> bool {
+    let lines = |purchase: &PurchaseSeen| -> BTreeSet<(ItemId, Cents, u32)> {
+        purchase.lines.iter().map(|line| (line.item_id, line.price, line.quantity)).collect()
+    };
+    a.total == b.total && lines(a) == lines(b)
+}
+
+/// An empty cart stands for one about which the buyer was not sure.
+fn bought_the_cart(cart: &[Units], purchase: &PurchaseSeen) -> bool {
+    let bought: BTreeMap<ItemId, u32> =
+        purchase.lines.iter().map(|line| (line.item_id, line.quantity)).collect();
+    cart.is_empty() || bought == cart.iter().map(|units| (units.item_id, units.quantity)).collect()
+}
+
+/// Whoever looks sees the purchase that was acknowledged before.
+fn newest_is_listed(check: &mut Check, events: &[&Event]) {
+    let mut newest: Option<(&Event, &str)> = None;
+    for event in events.iter().filter(|event| event.is_ok()) {
+        match (&event.answer, newest) {
+            (Answer::Purchase(purchase), _) => newest = Some((event, &purchase.purchase_id)),
+            (Answer::Purchases(listed), Some((bought, id))) => {
+                let stale = || format!("purchase {id} was acknowledged, and then not listed");
+                check.require(listed.iter().any(|listed| listed == id), stale, [bought, *event]);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{History, item, people, purchase};
+
+    /// One purchase of two lamps, acknowledged and then listed.
+    fn right() -> (History, Readings) {
+        let mut history = History::default();
+        history.add_item(0, item(1), "lamp", 200, 10).ok();
+        let bought = purchase("p1", &[(item(1), 200, 2)]);
+        history.buy(1, &[(item(1), 2)], &bought).ok();
+        history.list_purchases(1, &["p1"]).ok();
+        (history, Readings { purchases: [(200, vec![bought])].into(), ..Readings::default() })
+    }
+
+    fn found(change: impl FnOnce(&mut History, &mut Vec<PurchaseSeen>)) -> Vec<String> {
+        let (mut history, mut readings) = right();
+        change(&mut history, readings.purchases.get_mut(&200).unwrap());
+        let check = check(&history.events(), &readings, &people());
+        check.violations.into_iter().map(|violation| violation.what).collect()
+    }
+
+    #[test]
+    fn purchases_that_were_acknowledged_and_are_there_are_right() {
+        assert_eq!(found(|_, _| {}), [""; 0]);
+    }
+
+    #[test]
+    fn a_lost_purchase_is_found() {
+        let wrong = found(|_, purchases| purchases.clear());
+        assert!(wrong[0].contains("was acknowledged and is lost"), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_purchase_that_was_made_twice_is_found_unless_a_call_is_in_doubt() {
+        let second = purchase("p2", &[(item(1), 200, 2)]);
+        let wrong = found(|_, purchases| purchases.push(second.clone()));
+        assert!(wrong[0].contains("no call explains"), "{wrong:?}");
+        let explained = found(|history, purchases| {
+            history.buy(1, &[(item(1), 2)], &second).info();
+            purchases.push(second.clone());
+        });
+        assert_eq!(explained, [""; 0]);
+    }
+
+    #[test]
+    fn one_purchase_for_two_calls_is_found() {
+        let wrong = found(|history, _| {
+            let bought = purchase("p1", &[(item(1), 200, 2)]);
+            history.buy(1, &[(item(1), 2)], &bought).ok();
+        });
+        assert!(wrong[0].contains("answered two calls"), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_purchase_that_changed_later_is_found() {
+        let wrong = found(|_, purchases| purchases[0] = purchase("p1", &[(item(1), 200, 1)]));
+        assert_eq!(wrong, ["purchase p1 of buyer is not what it was"]);
+    }
+
+    #[test]
+    fn a_price_that_the_item_never_had_is_found() {
+        let wrong = found(|_, purchases| purchases[0] = purchase("p1", &[(item(1), 100, 4)]));
+        assert!(wrong.iter().any(|what| what.contains("which it never cost")), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_purchase_of_something_else_than_the_cart_is_found() {
+        let wrong = found(|history, purchases| {
+            let bought = purchase("p2", &[(item(1), 200, 5)]);
+            history.buy(1, &[(item(1), 4)], &bought).ok();
+            purchases.push(bought);
+        });
+        assert_eq!(wrong, ["purchase p2 of buyer is not what was in the cart"]);
+    }
+
+    #[test]
+    fn a_stale_listing_is_found() {
+        let wrong = found(|history, _| history.list_purchases(1, &["p0"]).ok());
+        assert_eq!(wrong, ["purchase p1 was acknowledged, and then not listed"]);
+    }
+}

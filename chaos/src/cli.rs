@@ -1,0 +1,155 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use crate::faults::{CustomerNodes, Kind};
+use crate::report::print;
+use crate::workload::Size;
+
+/// It could not be run, or not to its end.
+const COULD_NOT_RUN: u8 = 2;
+const LENGTH_DEFAULT: Duration = Duration::from_secs(60);
+
+/// Breaks a cluster on purpose and checks what it promised.
+#[derive(Parser)]
+#[command(name = "chaos", version, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a cluster, let clients work on it, kill and restart its processes, and check that every promise was kept
+    #[command(
+        after_help = "Examples:\n  chaos run --plan replica-kill --minutes 2\n  chaos run --plan leaders --seconds 30 \
+                            --seed 7 --history history.jsonl --report out\n\nExit codes:\n  0  every promise was kept\n  1  a \
+                            promise was broken\n  2  it could not be run to its end"
+    )]
+    Run(RunArguments),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunArguments {
+    /// What to break
+    #[arg(long, value_enum, default_value_t = Kind::ReplicaKill)]
+    pub plan: Kind,
+    /// How long the faults go on [default: one minute]
+    #[arg(long, conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..=24 * 60))]
+    minutes: Option<u64>,
+    /// The same in seconds
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=24 * 3600))]
+    seconds: Option<u64>,
+    /// What faults and clients' choices are drawn from [default: any]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Kill customer nodes, too
+    #[arg(long)]
+    customer_nodes: bool,
+    /// Write every operation to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub history: Option<PathBuf>,
+    /// Write report.json into this directory
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// Write the report to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Where the cluster keeps its data and logs; must be new [default: a temporary directory, kept if a promise was broken]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Sellers
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    sellers: u32,
+    /// Buyers who buy
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    shoppers: u32,
+    /// Buyers who fill and save their carts
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    savers: u32,
+    /// The longest pause between two calls of a client
+    #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    pause_ms: u64,
+}
+
+impl RunArguments {
+    pub fn length(&self) -> Duration {
+        let seconds = self.seconds.or(self.minutes.map(|minutes| minutes * 60));
+        seconds.map_or(LENGTH_DEFAULT, Duration::from_secs)
+    }
+
+    pub fn seed(&self) -> u64 {
+        self.seed.unwrap_or_else(|| rand::random::<u32>().into())
+    }
+
+    pub fn customer_nodes(&self) -> CustomerNodes {
+        if self.customer_nodes { CustomerNodes::Killed } else { CustomerNodes::Spared }
+    }
+
+    pub fn size(&self) -> Size {
+        Size {
+            sellers: self.sellers,
+            shoppers: self.shoppers,
+            savers: self.savers,
+            pause_max: Duration::from_millis(self.pause_ms),
+        }
+    }
+
+    /// Where the report goes.
+    fn reports(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut reports: Vec<PathBuf> = self.json.iter().cloned().collect();
+        if let Some(directory) = &self.report {
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("can't create {}", directory.display()))?;
+            reports.push(directory.join("report.json"));
+        }
+        Ok(reports)
+    }
+}
+
+/// Runs the command line of this program.
+pub fn run() -> ExitCode {
+    let Command::Run(arguments) = Arguments::parse().command;
+    // The timeline is what people look at; who wants the log as well asks for it.
+    if std::env::var_os("AGORA_LOG").is_some() {
+        agora_process::init_logging();
+    }
+    match execute(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(COULD_NOT_RUN)
+        }
+    }
+}
+
+fn execute(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    let reports = arguments.reports()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start a runtime")?;
+    let report = runtime.block_on(crate::run::run(arguments));
+    runtime.shutdown_background();
+    let report = report?;
+    print(&report);
+    for path in &reports {
+        report.write(path).with_context(|| format!("can't write {}", path.display()))?;
+    }
+    Ok(ExitCode::from(report.ending.exit_code()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,98 @@
+//! Takes down what clients do: into memory, for the checkers, and into a file, for everybody else.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::{Event, Outcome};
+
+/// Most operations of a run. A workload ends early when it gets there, because checkers need them all in memory.
+pub const EVENTS_MAX: usize = 5_000_000;
+
+/// A history in the making.
+#[derive(Debug)]
+pub struct Recorder {
+    origin: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: Vec<Event>,
+    counts: Counts,
+    file: Option<BufWriter<File>>,
+    error: Option<io::Error>,
+}
+
+/// How many operations ended how.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub ok: u64,
+    pub fail: u64,
+    pub info: u64,
+}
+
+impl Recorder {
+    /// Writes to this file, if there is one.
+    ///
+    /// # Errors
+    /// The file can't be made.
+    pub fn new(origin: Instant, file: Option<&Path>) -> io::Result<Self> {
+        let file = file.map(File::create).transpose()?.map(BufWriter::new);
+        Ok(Recorder { origin, state: Mutex::new(State { file, ..State::default() }) })
+    }
+
+    /// Nanoseconds since the beginning of the run.
+    pub fn now_ns(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes down an operation that has ended.
+    pub fn add(&self, event: Event) {
+        let mut state = self.state.lock();
+        match event.outcome {
+            Outcome::Ok => state.counts.ok += 1,
+            Outcome::Fail => state.counts.fail += 1,
+            Outcome::Info => state.counts.info += 1,
+        }
+        if state.error.is_none()
+            && let Some(file) = &mut state.file
+            && let Err(error) = write_line(file, &event)
+        {
+            state.error = Some(error);
+        }
+        state.events.push(event);
+    }
+
+    /// No more operations should begin.
+    pub fn is_full(&self) -> bool {
+        self.state.lock().events.len() >= EVENTS_MAX
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.state.lock().counts
+    }
+
+    /// All operations in the order of their ends. The recorder is empty afterwards.
+    ///
+    /// # Errors
+    /// The file could not be written to the end.
+    pub fn finish(&self) -> io::Result<Vec<Event>> {
+        let mut state = self.state.lock();
+        if let Some(error) = state.error.take() {
+            return Err(error);
+        }
+        if let Some(mut file) = state.file.take() {
+            file.flush()?;
+        }
+        Ok(std::mem::take(&mut state.events))
+    }
+}
+
+fn write_line(file: &mut BufWriter<File>, event: &Event) -> io::Result<()> {
+    serde_json::to_writer(&mut *file, event)?;
+    file.write_all(b"\n")
+}

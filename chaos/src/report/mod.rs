@@ -1,0 +1,81 @@
+//! What is told of a run, for people and for machines.
+
+mod availability;
+mod print;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::check::Check;
+use crate::faults::{CustomerNodes, Entry, Plan};
+use crate::readings::Readings;
+
+pub use availability::{Availability, Gap};
+pub use print::print;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Everything was checked, and every promise was kept.
+    Held,
+    /// A promise was broken.
+    Violation,
+    /// It was interrupted before everything was checked; what was checked held.
+    Interrupted,
+}
+
+impl Ending {
+    /// The exit status that says so.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Ending::Held => 0,
+            Ending::Violation => 1,
+            Ending::Interrupted => 2,
+        }
+    }
+}
+
+/// A run, from its seed to what was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// How it ended.
+    pub ending: Ending,
+    /// The plan that was carried out, with its seed.
+    pub plan: Plan,
+    /// Whether customer nodes were killed.
+    pub customer_nodes: CustomerNodes,
+    /// How long the workload ran, in seconds.
+    pub seconds: f64,
+    /// How many clients there were.
+    pub clients: usize,
+    /// What happened to the cluster.
+    pub timeline: Vec<Entry>,
+    /// How the marketplace served its clients.
+    pub availability: Availability,
+    /// What was checked.
+    pub checks: Vec<Check>,
+    /// The final state, if it could be read.
+    pub readings: Option<Readings>,
+}
+
+impl Report {
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+        let file = std::fs::File::create(path)?;
+        serde_json::to_writer_pretty(std::io::BufWriter::new(file), self)?;
+        Ok(())
+    }
+
+    /// How long the workload ran.
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+}

@@ -1,0 +1,76 @@
+//! The report on the terminal.
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{ContentArrangement, Table};
+
+use super::{Ending, Report};
+use crate::check::Check;
+use crate::faults::Happening;
+
+/// Prints what people want to know of a run.
+pub fn print(report: &Report) {
+    let availability = &report.availability;
+    let killed =
+        report.timeline.iter().filter(|entry| matches!(entry.happening, Happening::Killed { .. })).count();
+    println!();
+    println!(
+        "{} operations of {} clients in {:.1} s, {killed} processes killed",
+        availability.operations, report.clients, report.seconds
+    );
+    println!(
+        "  done {}, refused {}, failed {}, outcome unknown {}",
+        availability.ok, availability.refused, availability.failed, availability.unknown
+    );
+    println!(
+        "  answered within 100 ms: {:.2} %, within 1 s: {:.2} %, at all: {:.2} %",
+        availability.answered_within_100_ms * 100.0,
+        availability.answered_within_1_s * 100.0,
+        availability.answered * 100.0
+    );
+    for gap in &availability.longest_gaps {
+        println!("  longest time without a success, {}: {:.0} ms, at {:.1} s", gap.of, gap.ms, gap.at_s);
+    }
+    for (error, count) in &availability.errors {
+        println!("  {count} × {error}");
+    }
+    println!("{}", table(&report.checks));
+    for check in &report.checks {
+        violations(check);
+    }
+    println!(
+        "{} Seed {}.",
+        match report.ending {
+            Ending::Held => "Every promise was kept.",
+            Ending::Violation => "A promise was broken.",
+            Ending::Interrupted => "Interrupted: not everything could be checked.",
+        },
+        report.plan.seed
+    );
+}
+
+fn table(checks: &[Check]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["check", "promise", "examined", "result"]);
+    for check in checks {
+        let found = check.violations.len() as u64 + check.more;
+        let result = if check.held() { "held".to_owned() } else { format!("BROKEN, {found} times") };
+        table.add_row([check.name.to_owned(), check.promise.to_owned(), check.examined.to_string(), result]);
+    }
+    table
+}
+
+fn violations(check: &Check) {
+    for violation in &check.violations {
+        println!("{}: {}", check.name, violation.what);
+        for event in &violation.evidence {
+            match serde_json::to_string(event) {
+                Ok(line) => println!("    {line}"),
+                Err(error) => println!("    an operation that can't be shown: {error}"),
+            }
+        }
+    }
+    if check.more > 0 {
+        println!("{}: and {} more", check.name, check.more);
+    }
+}

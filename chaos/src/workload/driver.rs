@@ -1,0 +1,128 @@
+//! Carries out the operations of one client, and takes each of them down.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agora_clients::Error;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio_util::sync::CancellationToken;
+
+use crate::history::{Action, Answer, Event, Outcome, Recorder};
+
+/// How long a change whose outcome is unknown is repeated before its outcome stays unknown.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Between two such repeats.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// One client's hand on the history.
+#[derive(Debug)]
+pub(super) struct Driver {
+    pub client: u32,
+    pub rng: StdRng,
+    recorder: Arc<Recorder>,
+    pause_max: Duration,
+}
+
+/// What became of an operation.
+#[derive(Debug)]
+pub(super) enum Done<T> {
+    /// It was done.
+    Ok(T),
+    /// It certainly was not.
+    Not,
+    /// It may have been, or may yet be.
+    Unknown,
+}
+
+impl<T> Done<T> {
+    pub fn ok(self) -> Option<T> {
+        match self {
+            Done::Ok(result) => Some(result),
+            Done::Not | Done::Unknown => None,
+        }
+    }
+}
+
+impl Driver {
+    pub fn new(client: u32, seed: u64, recorder: Arc<Recorder>, pause_max: Duration) -> Self {
+        // Each client has a stream of its own, so that one more client changes nobody else's choices.
+        let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(u64::from(client));
+        Driver { client, rng: StdRng::seed_from_u64(seed), recorder, pause_max }
+    }
+
+    /// A moment of rest. False when it is time to stop.
+    pub async fn rest(&mut self, stop: &CancellationToken) -> bool {
+        let pause = self.pause_max.mul_f64(self.rng.random::<f64>());
+        tokio::select! {
+            () = stop.cancelled() => false,
+            () = tokio::time::sleep(pause) => !stop.is_cancelled() && !self.recorder.is_full(),
+        }
+    }
+
+    /// An operation that changes nothing.
+    pub async fn read<T>(
+        &self,
+        action: Action,
+        key: impl Into<String>,
+        call: impl Future<Output = Result<T, Error>>,
+        answer: impl FnOnce(&T) -> Answer,
+    ) -> Option<T> {
+        let start_ns = self.recorder.now_ns();
+        let result = call.await;
+        let answer = match &result {
+            Ok(result) => answer(result),
+            Err(error) => no(error),
+        };
+        let outcome = if result.is_ok() { Outcome::Ok } else { Outcome::Fail };
+        self.record(action, key.into(), answer, outcome, start_ns);
+        result.ok()
+    }
+
+    /// An operation that changes something. The call gets the idempotency key; while its outcome is unknown it is repeated.
+    pub async fn change<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        action: Action,
+        key: impl Into<String>,
+        call: impl Fn(String) -> F,
+        answer: impl FnOnce(&T) -> Answer,
+    ) -> Done<T> {
+        let start_ns = self.recorder.now_ns();
+        let give_up = Instant::now() + PATIENCE;
+        let idempotency_key = uuid::Uuid::new_v4().to_string();
+        let mut unknown = false;
+        let result = loop {
+            let result = call(idempotency_key.clone()).await;
+            unknown |= result.as_ref().is_err_and(Error::may_have_happened);
+            let open = matches!(&result, Err(Error::OutcomeUnknown(_) | Error::BadAnswer(_)))
+                || (unknown && matches!(&result, Err(Error::Unavailable(_))));
+            if !open || Instant::now() >= give_up {
+                break result;
+            }
+            tokio::time::sleep(PAUSE).await;
+        };
+        let (outcome, answer) = match &result {
+            Ok(result) => (Outcome::Ok, answer(result)),
+            Err(error) => (if unknown { Outcome::Info } else { Outcome::Fail }, no(error)),
+        };
+        self.record(action, key.into(), answer, outcome, start_ns);
+        match result {
+            Ok(result) => Done::Ok(result),
+            Err(_) if unknown => Done::Unknown,
+            Err(_) => Done::Not,
+        }
+    }
+
+    fn record(&self, action: Action, key: String, answer: Answer, outcome: Outcome, start_ns: u64) {
+        let end_ns = (outcome != Outcome::Info).then(|| self.recorder.now_ns());
+        self.recorder.add(Event { client: self.client, action, key, answer, outcome, start_ns, end_ns });
+    }
+}
+
+fn no(error: &Error) -> Answer {
+    match error {
+        Error::Refused { code, .. } => Answer::Refused { code: code.clone() },
+        error => Answer::None { error: error.to_string() },
+    }
+}

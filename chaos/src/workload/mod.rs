@@ -1,0 +1,157 @@
+//! Real buyers and sellers, through the client library, as fast as a pause between their calls lets them.
+//!
+//! Each thing that is checked to the letter has one writer: an item's price its seller, a cart and a saved cart their buyer.
+//! What many change at once (stock, the number of votes) is checked by adding up.
+
+mod account;
+mod driver;
+mod market;
+mod names;
+mod saver;
+mod seller;
+mod shopper;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agora_clients::ClientOptions;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::history::Recorder;
+use driver::Driver;
+use market::Market;
+
+pub use names::PASSWORD;
+
+/// How large the workload is.
+#[derive(Clone, Debug)]
+pub struct Size {
+    /// Sellers.
+    pub sellers: u32,
+    /// Buyers who buy.
+    pub shoppers: u32,
+    /// Buyers who fill and save their carts, and never buy.
+    pub savers: u32,
+    /// The longest pause between two calls of a client.
+    pub pause_max: Duration,
+}
+
+/// Where the workload happens.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The buyer frontends.
+    pub buyer_servers: Vec<String>,
+    /// The seller frontends.
+    pub seller_servers: Vec<String>,
+    /// Tells the names of this run apart, and seeds what clients do.
+    pub seed: u64,
+}
+
+/// Who took part: their ids and usernames.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct People {
+    /// Sellers.
+    pub sellers: Vec<Person>,
+    /// Buyers of both kinds.
+    pub buyers: Vec<Person>,
+}
+
+/// One who took part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// Its number in the history.
+    pub client: u32,
+    /// Its id at the marketplace.
+    pub user_id: u64,
+    /// Its name there.
+    pub username: String,
+}
+
+/// How clients are set up: patient, because a call without an answer is an operation about which nothing can be said.
+pub(crate) fn client_options() -> ClientOptions {
+    ClientOptions { deadline: Duration::from_secs(30), ..ClientOptions::default() }
+}
+
+/// A workload that was set up: accounts and first items are there.
+#[derive(Debug)]
+pub struct Workload {
+    sellers: Vec<seller::Seller>,
+    shoppers: Vec<shopper::Shopper>,
+    savers: Vec<saver::Saver>,
+}
+
+impl Workload {
+    /// Creates accounts and puts the first items on sale.
+    ///
+    /// # Errors
+    /// The marketplace refuses, or can't be reached, although nothing was broken yet.
+    pub async fn set_up(place: &Place, size: &Size, recorder: &Arc<Recorder>) -> anyhow::Result<Self> {
+        let market = Arc::new(Market::default());
+        let mut numbers = 0..;
+        let mut driver = || {
+            Driver::new(numbers.next().unwrap_or(u32::MAX), place.seed, Arc::clone(recorder), size.pause_max)
+        };
+        let mut workload = Workload { sellers: Vec::new(), shoppers: Vec::new(), savers: Vec::new() };
+        for _ in 0..size.sellers {
+            workload.sellers.push(seller::Seller::set_up(driver(), place, Arc::clone(&market)).await?);
+        }
+        for _ in 0..size.shoppers {
+            workload.shoppers.push(shopper::Shopper::set_up(driver(), place, Arc::clone(&market)).await?);
+        }
+        for _ in 0..size.savers {
+            workload.savers.push(saver::Saver::set_up(driver(), place, Arc::clone(&market)).await?);
+        }
+        Ok(workload)
+    }
+
+    /// Who takes part.
+    #[must_use]
+    pub fn people(&self) -> People {
+        let buyers = self.shoppers.iter().map(|shopper| shopper.person.clone());
+        People {
+            sellers: self.sellers.iter().map(|seller| seller.person.clone()).collect(),
+            buyers: buyers.chain(self.savers.iter().map(|saver| saver.person.clone())).collect(),
+        }
+    }
+
+    /// Lets everybody do what they do until told to stop, each finishing the call that is under way.
+    pub async fn run(self, stop: &CancellationToken) -> Self {
+        let mut sellers = JoinSet::new();
+        let mut shoppers = JoinSet::new();
+        let mut savers = JoinSet::new();
+        for mut seller in self.sellers {
+            let stop = stop.clone();
+            sellers.spawn(async move {
+                seller.run(&stop).await;
+                seller
+            });
+        }
+        for mut shopper in self.shoppers {
+            let stop = stop.clone();
+            shoppers.spawn(async move {
+                shopper.run(&stop).await;
+                shopper
+            });
+        }
+        for mut saver in self.savers {
+            let stop = stop.clone();
+            savers.spawn(async move {
+                saver.run(&stop).await;
+                saver
+            });
+        }
+        Workload {
+            sellers: sellers.join_all().await,
+            shoppers: shoppers.join_all().await,
+            savers: savers.join_all().await,
+        }
+    }
+
+    /// Looks once more at what only the clients themselves can see: the carts of their sessions, and their saved carts.
+    pub async fn look_back(&mut self) {
+        for saver in &mut self.savers {
+            saver.look_back().await;
+        }
+    }
+}
