@@ -7,23 +7,24 @@
 //! openraft would otherwise make it keep until a lease has run out. With a majority of grants the candidate is elected by
 //! openraft's usual rules: nothing here is needed for safety, it only makes votes likely to be granted.
 //!
-//! Giving up the loyalty is done by raising the vote: as if the candidate, not yet elected, had sent an empty append. In
-//! Raft a higher vote may always be adopted; and it is not a granted one before the candidate's real vote request has come,
-//! with which the logs are compared again.
+//! Giving up the loyalty is done by raising the vote: as if the candidate, not yet elected, had sent a snapshot of nothing.
+//! In Raft a higher vote may always be adopted, and being adopted so does not count as granted: that it is only when the
+//! candidate's real vote request has come, with which the logs are compared again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use agora_machine::Record;
 use agora_proto::raft as pb;
 use agora_proto::raft::raft_reply::Body as Reply;
 use agora_proto::raft::raft_request::Body as Request;
 use futures::stream::{FuturesUnordered, StreamExt};
 use openraft::ServerState;
-use openraft::raft::AppendEntriesRequest;
 use rand::Rng;
 use tokio::time::{sleep, timeout};
 
 use super::log_store::LogStore;
-use super::types::{NodeId, Vote};
+use super::types::{NodeId, RecordSource, Snapshot, SnapshotData, SnapshotMeta, SnapshotRecords, Vote};
 use super::view::{SILENCE, View};
 use super::wire;
 
@@ -56,11 +57,11 @@ impl Election {
                 Some(link) = broken.next() => broken.push(next_break(link)),
                 () = sleep(TICK) => {},
             }
-            if !self.may_stand() || !self.view.leader_is_lost(patience) {
+            if !self.is_due(patience) {
                 continue;
             }
             sleep(self.turn()).await;
-            if !self.view.leader_is_lost(patience) {
+            if !self.is_due(patience) {
                 continue;
             }
             if self.pre_vote().await {
@@ -75,6 +76,13 @@ impl Election {
             patience = self::patience();
             sleep(random(TURN * 2)).await;
         }
+    }
+
+    /// Whether this node should try to become leader.
+    fn is_due(&self, patience: Duration) -> bool {
+        // Where no leader is known an election is under way, or was a moment ago: it is given its time.
+        let undisturbed = self.view.leader().is_some() || self.view.since_leader_change() >= patience / 2;
+        self.may_stand() && undisturbed && self.view.leader_is_lost(patience)
     }
 
     /// Whether this node is a voter of a founded group and does not lead already.
@@ -136,9 +144,11 @@ impl Election {
     }
 
     async fn adopt(&self, vote: Vote) -> bool {
-        let nothing =
-            AppendEntriesRequest { vote, prev_log_id: None, entries: Vec::new(), leader_commit: None };
-        self.view.raft.append_entries(nothing).await.is_ok()
+        let records = SnapshotRecords::Machine(Arc::new(Nothing));
+        let snapshot = Box::new(SnapshotData { position: Vec::new(), records });
+        let nothing = Snapshot { meta: SnapshotMeta::default(), snapshot };
+        let reply = self.view.raft.install_full_snapshot(vote, nothing).await;
+        reply.is_ok_and(|reply| reply.vote == vote)
     }
 
     /// Answers a candidate that asks whether an election is worth while.
@@ -157,6 +167,15 @@ impl Election {
             return refusal;
         }
         pb::PreVoteReply { granted: true, vote: Some(wire::vote_to_pb(asked)) }
+    }
+}
+
+/// The records of a snapshot that covers nothing, and that is therefore never installed.
+struct Nothing;
+
+impl RecordSource for Nothing {
+    fn records(&self) -> Box<dyn Iterator<Item = Record> + '_> {
+        Box::new(std::iter::empty())
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct View {
     metrics: watch::Receiver<Metrics>,
     leader: watch::Receiver<Leader>,
     heard: Arc<Mutex<Instant>>,
+    leader_changed: Arc<Mutex<Instant>>,
 }
 
 /// Who leads, in which term.
@@ -39,19 +40,29 @@ impl View {
         let metrics = raft.metrics();
         let (publish, leader) = watch::channel(Leader::default());
         let mut watched = metrics.clone();
+        let leader_changed = Arc::new(Mutex::new(Instant::now()));
+        let changed_at = Arc::clone(&leader_changed);
         let follow = async move {
             loop {
                 let current = {
                     let metrics = watched.borrow_and_update();
                     Leader { term: metrics.current_term, node: metrics.current_leader }
                 };
-                publish.send_if_modified(|leader| std::mem::replace(leader, current) != current);
+                publish.send_if_modified(|leader| {
+                    let changed = *leader != current;
+                    if changed {
+                        *changed_at.lock() = Instant::now();
+                        *leader = current;
+                    }
+                    changed
+                });
                 if watched.changed().await.is_err() {
                     return;
                 }
             }
         };
-        (View { me, raft, links, metrics, leader, heard: Arc::new(Mutex::new(Instant::now())) }, follow)
+        let heard = Arc::new(Mutex::new(Instant::now()));
+        (View { me, raft, links, metrics, leader, heard, leader_changed }, follow)
     }
 
     pub(crate) fn metrics(&self) -> watch::Ref<'_, Metrics> {
@@ -79,6 +90,11 @@ impl View {
     /// For how long the leader has been silent.
     pub(crate) fn silence(&self) -> Duration {
         self.heard.lock().elapsed()
+    }
+
+    /// For how long leader and term have been what they are.
+    pub(crate) fn since_leader_change(&self) -> Duration {
+        self.leader_changed.lock().elapsed()
     }
 
     /// Whether there is no leader, as far as this node can tell: none is known, or the connection to it is broken, or it

@@ -1,0 +1,328 @@
+//! Groups of three members in one process, over loopback: what is acknowledged stays, whoever stops.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod support;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use agora_group::raft::{RaftOptions, Running, start};
+use agora_group::{Failure, GroupHandle, Protocol};
+use agora_storage::{Directory, Identity, StorageError};
+use support::{Counters, add, number};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+
+/// How long anything may take on a busy machine before it counts as failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Member {
+    handle: GroupHandle,
+    running: Running,
+    hang_up: CancellationToken,
+    server: JoinHandle<()>,
+}
+
+struct Group {
+    root: tempfile::TempDir,
+    members: Vec<(String, SocketAddr)>,
+    running: Vec<Option<Member>>,
+}
+
+fn open(path: &Path, name: &str) -> Directory {
+    let identity = Identity { cluster: "test".into(), node: name.into(), database: "product".into() };
+    let begun = Instant::now();
+    loop {
+        match Directory::open(path, &identity) {
+            Ok(directory) => return directory,
+            // Tasks of the member that was cut off are still letting go.
+            Err(StorageError::InUse { .. }) if begun.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl Group {
+    async fn start(count: usize) -> Group {
+        let mut listeners = Vec::new();
+        for _ in 0..count {
+            listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        }
+        let address =
+            |(at, listener): (usize, &TcpListener)| (format!("member-{at}"), listener.local_addr().unwrap());
+        let members = listeners.iter().enumerate().map(address).collect();
+        let root = tempfile::tempdir().unwrap();
+        let mut group = Group { root, members, running: (0..count).map(|_| None).collect() };
+        for (at, listener) in listeners.into_iter().enumerate() {
+            group.start_on(at, listener).await;
+        }
+        group
+    }
+
+    fn path(&self, member: usize) -> PathBuf {
+        self.root.path().join(member.to_string())
+    }
+
+    async fn restart(&mut self, member: usize) {
+        let begun = Instant::now();
+        let listener = loop {
+            match TcpListener::bind(self.members[member].1).await {
+                Ok(listener) => break listener,
+                Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        self.start_on(member, listener).await;
+    }
+
+    async fn start_on(&mut self, member: usize, listener: TcpListener) {
+        let (path, name) = (self.path(member), self.members[member].0.clone());
+        let directory = tokio::task::spawn_blocking(move || open(&path, &name)).await.unwrap();
+        let options =
+            RaftOptions { cluster: "test".into(), me: member, members: self.members.clone(), directory };
+        let (handle, service, running) = start::<Counters>(options).await.unwrap();
+        let hang_up = CancellationToken::new();
+        let incoming = TcpListenerStream::new(listener);
+        let hung_up = hang_up.clone();
+        let server = tokio::spawn(async move {
+            let served =
+                tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming);
+            tokio::select! {
+                served = served => served.unwrap(),
+                () = hung_up.cancelled() => {},
+            }
+        });
+        self.running[member] = Some(Member { handle, running, hang_up, server });
+    }
+
+    /// Cuts a member off in the middle of whatever it does.
+    async fn kill(&mut self, member: usize) {
+        let Member { handle, running, hang_up, server } = self.running[member].take().unwrap();
+        hang_up.cancel();
+        running.abandon().await;
+        drop(handle);
+        server.await.unwrap();
+    }
+
+    async fn stop(&mut self, member: usize) {
+        let Member { handle, running, hang_up, server } = self.running[member].take().unwrap();
+        running.stop().await.unwrap();
+        hang_up.cancel();
+        drop(handle);
+        server.await.unwrap();
+    }
+
+    fn handle(&self, member: usize) -> GroupHandle {
+        self.running[member].as_ref().unwrap().handle.clone()
+    }
+
+    fn alive(&self) -> impl Iterator<Item = usize> {
+        self.running.iter().enumerate().filter(|(_, member)| member.is_some()).map(|(at, _)| at)
+    }
+
+    /// The leader, once all living members agree on one that lives.
+    async fn leader(&self) -> usize {
+        eventually("a leader", async || {
+            let mut leaders = self.alive().map(|member| leader_of(&self.handle(member)));
+            let first = leaders.next()??;
+            (self.running[first].is_some() && leaders.all(|leader| leader == Some(first))).then_some(first)
+        })
+        .await
+    }
+
+    async fn value(&self, member: usize, name: &str) -> u64 {
+        number(&self.handle(member).query(name.to_string().into()).await.unwrap())
+    }
+}
+
+fn leader_of(handle: &GroupHandle) -> Option<usize> {
+    match handle.status().protocol {
+        Some(Protocol::Raft { leader, .. }) => leader,
+        _ => None,
+    }
+}
+
+async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut check: impl FnMut() -> F) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = check().await {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Adds 1 to a counter until it is acknowledged. Commands here have no idempotency key, so a repetition after an unknown
+/// outcome may count twice: returns how often it may have been carried out.
+async fn add_one(handles: &[GroupHandle], name: &str) -> u64 {
+    let mut attempts = 1;
+    let begun = Instant::now();
+    for handle in handles.iter().cycle() {
+        match handle.execute(add(name, 1)).await {
+            Ok(_) => return attempts,
+            Err(Failure::OutcomeUnknown(_)) => attempts += 1,
+            Err(Failure::Unavailable(_) | Failure::Overloaded { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    unreachable!()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_member_takes_commands_and_reads_its_own_writes_and_others() {
+    let group = Group::start(3).await;
+    for round in 0..20 {
+        for writer in 0..3 {
+            let response = group.handle(writer).execute(add("a", 1)).await.unwrap();
+            assert_eq!(number(&response), round * 3 + writer as u64 + 1);
+            for reader in 0..3 {
+                assert_eq!(
+                    group.value(reader, "a").await,
+                    number(&response),
+                    "member {reader} after {writer}"
+                );
+            }
+        }
+    }
+    let refused = group.handle(0).execute("nonsense".into()).await;
+    assert!(matches!(refused, Err(Failure::Malformed(_))), "{refused:?}");
+    let refused = group.handle(1).query(vec![0xff].into()).await;
+    assert!(matches!(refused, Err(Failure::Malformed(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_callers_at_once_are_each_answered_once() {
+    let group = Group::start(3).await;
+    let callers = (0..300).map(|caller| {
+        let handle = group.handle(caller % 3);
+        tokio::spawn(async move { number(&handle.execute(add("shared", 1)).await.unwrap()) })
+    });
+    let mut seen = Vec::new();
+    for caller in callers.collect::<Vec<_>>() {
+        seen.push(caller.await.unwrap());
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (1..=300).collect::<Vec<_>>());
+    let last = group.handle(0).status().last;
+    assert!(last < 250, "{last} entries for 300 commands: they did not travel together");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_when_leaders_die_under_load() {
+    let mut group = Group::start(3).await;
+    let (acknowledged, attempted) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    for round in 0..3 {
+        let leader = group.leader().await;
+        let survivors: Vec<GroupHandle> =
+            group.alive().filter(|at| *at != leader).map(|at| group.handle(at)).collect();
+        let stop = Arc::new(AtomicBool::new(false));
+        let writers: Vec<_> = (0..16)
+            .map(|_| {
+                let (handles, stop) = (survivors.clone(), Arc::clone(&stop));
+                let (acknowledged, attempted) = (Arc::clone(&acknowledged), Arc::clone(&attempted));
+                tokio::spawn(async move {
+                    while !stop.load(Ordering::Relaxed) {
+                        attempted.fetch_add(add_one(&handles, "a").await, Ordering::Relaxed);
+                        acknowledged.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        drop(survivors);
+        let goal = acknowledged.load(Ordering::Relaxed) + 100;
+        eventually("writes", async || (acknowledged.load(Ordering::Relaxed) >= goal).then_some(())).await;
+        group.kill(leader).await;
+        let goal = acknowledged.load(Ordering::Relaxed) + 100;
+        eventually("writes after the leader's death", async || {
+            (acknowledged.load(Ordering::Relaxed) >= goal).then_some(())
+        })
+        .await;
+        stop.store(true, Ordering::Relaxed);
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        group.restart(leader).await;
+        for member in 0..3 {
+            let value = group.value(member, "a").await;
+            let bounds = acknowledged.load(Ordering::Relaxed)..=attempted.load(Ordering::Relaxed);
+            assert!(
+                bounds.contains(&value),
+                "round {round}: member {member} has {value}, not one of {bounds:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_may_stop_at_once_and_come_back_with_everything() {
+    let mut group = Group::start(3).await;
+    for round in 1..=3_u64 {
+        for _ in 0..10 {
+            group.handle(1).execute(add("a", 1)).await.unwrap();
+        }
+        for member in 0..3 {
+            match round {
+                2 => group.stop(member).await,
+                _ => group.kill(member).await,
+            }
+        }
+        for member in 0..3 {
+            group.restart(member).await;
+        }
+        let value = number(&group.handle(2).query("a".into()).await.unwrap());
+        assert_eq!(value, round * 10);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_was_away_catches_up_and_states_are_equal() {
+    let mut group = Group::start(3).await;
+    let leader = group.leader().await;
+    let away = (leader + 1) % 3;
+    group.kill(away).await;
+    for at in 0..50 {
+        group.handle(leader).execute(add(&format!("n{at}"), at)).await.unwrap();
+    }
+    group.restart(away).await;
+    assert_eq!(group.value(away, "n49").await, 49);
+    let sums = async || {
+        let mut sums = Vec::new();
+        for member in 0..3 {
+            sums.push(group.handle(member).checksum().await.unwrap());
+        }
+        sums.windows(2).all(|pair| pair[0] == pair[1]).then_some(())
+    };
+    eventually("equal checksums at equal positions", sums).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_minority_answers_nothing() {
+    let mut group = Group::start(3).await;
+    let leader = group.leader().await;
+    let handle = group.handle(leader);
+    handle.execute(add("a", 1)).await.unwrap();
+    group.kill((leader + 1) % 3).await;
+    group.kill((leader + 2) % 3).await;
+    let read = handle.query("a".into()).await;
+    assert!(matches!(read, Err(Failure::Unavailable(_))), "{read:?}");
+    let write = handle.execute(add("a", 1)).await;
+    assert!(matches!(write, Err(Failure::OutcomeUnknown(_) | Failure::Unavailable(_))), "{write:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn maintenance_is_proposed_while_it_is_worth_while() {
+    let group = Group::start(3).await;
+    group.handle(0).execute(add("wants-maintenance", 2)).await.unwrap();
+    eventually("maintenance", async || (group.value(1, "maintained").await == 2).then_some(())).await;
+}
