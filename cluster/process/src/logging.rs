@@ -5,7 +5,7 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging. `AGORA_LOG` filters, as in `info,agora_group=debug` (default: `info`, and warnings only of libraries);
 /// `AGORA_LOG_FORMAT=json` makes one JSON object of each line. Later calls do nothing.
 pub fn init_logging() {
-    let default = "info,openraft=warn,sled=warn,h2=warn,hyper=warn,tonic=warn,tower=warn";
+    let default = "info,openraft=off,sled=warn,h2=warn,hyper=warn,tonic=warn,tower=warn";
     let filter = std::env::var("AGORA_LOG")
         .ok()
         .and_then(|text| EnvFilter::try_new(text).ok())

@@ -7,4 +7,5 @@
 
 pub(crate) mod latency;
 pub(crate) mod load;
+pub(crate) mod scenarios;
 pub(crate) mod site;

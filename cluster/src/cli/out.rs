@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use comfy_table::{Table, TableComponent, presets};
+
 /// A line on standard output.
 pub(crate) fn line(text: &str) {
     let mut out = std::io::stdout().lock();
@@ -16,6 +18,21 @@ pub(crate) fn note(text: &str) {
 /// An error, as the last thing that a command says.
 pub(crate) fn error(text: &str) {
     note(&format!("error: {text}"));
+}
+
+/// An empty table in the style of this program: lines above, below and under the header.
+pub(crate) fn table() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    for component in [
+        TableComponent::HorizontalLines,
+        TableComponent::LeftBorderIntersections,
+        TableComponent::RightBorderIntersections,
+        TableComponent::MiddleIntersections,
+    ] {
+        table.remove_style(component);
+    }
+    table
 }
 
 /// A number of bytes, for people.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use agora_process::Role;
 use anyhow::bail;
 use clap::Args;
-use comfy_table::{CellAlignment, Table, TableComponent, presets};
+use comfy_table::{CellAlignment, Table};
 use tokio::time::Instant;
 
 use crate::cli::{DataArgs, out};
@@ -85,15 +85,7 @@ pub(crate) fn describe(verdict: &Verdict) -> String {
 }
 
 fn table(status: &ClusterStatus) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).remove_style(TableComponent::HorizontalLines);
-    for component in [
-        TableComponent::LeftBorderIntersections,
-        TableComponent::RightBorderIntersections,
-        TableComponent::MiddleIntersections,
-    ] {
-        table.remove_style(component);
-    }
+    let mut table = out::table();
     table.set_header(["process", "state", "pid", "address", "in its group", "term/epoch", "applied", "disk"]);
     for process in &status.processes {
         table.add_row(row(process));

@@ -1,6 +1,7 @@
 //! `bench`: measures a cluster.
 
 mod load;
+mod scenarios;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,11 +16,14 @@ use crate::cli::out;
 pub enum BenchCommand {
     /// As many calls of one kind as will go, in a closed loop: throughput, response times, longest gap.
     Load(load::LoadArgs),
+    /// Every call of sellers and buyers, timed, while frontends or product nodes die in the middle of it.
+    Scenarios(scenarios::ScenariosArgs),
 }
 
 pub async fn bench(command: BenchCommand) -> anyhow::Result<ExitCode> {
     match command {
         BenchCommand::Load(args) => load::load(args).await,
+        BenchCommand::Scenarios(args) => scenarios::scenarios(args).await,
     }
 }
 

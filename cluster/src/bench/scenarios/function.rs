@@ -1,0 +1,73 @@
+//! The calls that are timed, by their documented names.
+
+/// A call of a seller or of a buyer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Function {
+    CreateSeller,
+    LoginSeller,
+    LogoutSeller,
+    GetSellerRating,
+    AddItem,
+    RemoveItem,
+    ChangePrice,
+    AllItemsBySeller,
+    CreateBuyer,
+    LoginBuyer,
+    LogoutBuyer,
+    DisplayCart,
+    AddToCart,
+    RemoveCart,
+    ClearCart,
+    SearchItems,
+    GetPurchaseHistory,
+    MakePurchase,
+    GetSellerRatingByBuyer,
+}
+
+impl Function {
+    pub const ALL: [Function; 19] = [
+        Function::CreateSeller,
+        Function::LoginSeller,
+        Function::LogoutSeller,
+        Function::GetSellerRating,
+        Function::AddItem,
+        Function::RemoveItem,
+        Function::ChangePrice,
+        Function::AllItemsBySeller,
+        Function::CreateBuyer,
+        Function::LoginBuyer,
+        Function::LogoutBuyer,
+        Function::DisplayCart,
+        Function::AddToCart,
+        Function::RemoveCart,
+        Function::ClearCart,
+        Function::SearchItems,
+        Function::GetPurchaseHistory,
+        Function::MakePurchase,
+        Function::GetSellerRatingByBuyer,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Function::CreateSeller => "create_seller",
+            Function::LoginSeller => "login_seller",
+            Function::LogoutSeller => "logout_seller",
+            Function::GetSellerRating => "get_seller_rating",
+            Function::AddItem => "add_item",
+            Function::RemoveItem => "remove_item",
+            Function::ChangePrice => "change_price",
+            Function::AllItemsBySeller => "all_items_by_seller",
+            Function::CreateBuyer => "create_buyer",
+            Function::LoginBuyer => "login_buyer",
+            Function::LogoutBuyer => "logout_buyer",
+            Function::DisplayCart => "display_cart",
+            Function::AddToCart => "add_to_cart",
+            Function::RemoveCart => "remove_cart",
+            Function::ClearCart => "clear_cart",
+            Function::SearchItems => "search_items",
+            Function::GetPurchaseHistory => "get_purchase_history",
+            Function::MakePurchase => "make_purchase",
+            Function::GetSellerRatingByBuyer => "get_seller_rating_by_buyer",
+        }
+    }
+}
