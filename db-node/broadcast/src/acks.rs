@@ -12,6 +12,7 @@ use crate::log::entry_bytes;
 use crate::member::Member;
 use crate::message::Body;
 use crate::port::{Delivery, Entry, Output, Write};
+use crate::rules::Rule;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Acks {
@@ -51,7 +52,8 @@ impl Acks {
 impl Member {
     /// What this member acknowledges: in its accepted epoch, unless it has promised a higher one.
     pub(crate) fn acknowledged(&self) -> Slot {
-        if self.is_changing_epoch() { Slot(0) } else { self.acks.stored }
+        let has_promised = self.is_changing_epoch() && self.config.keeps(Rule::NothingStoredAfterPromise);
+        if has_promised { Slot(0) } else { self.acks.stored }
     }
 
     pub(crate) fn stored_slot(&self) -> Slot {
@@ -60,6 +62,9 @@ impl Member {
 
     /// The slot below which nothing can be committed that this member, in its accepted epoch, does not have.
     pub(crate) fn read_floor(&self) -> Slot {
+        if !self.config.keeps(Rule::ReadFloorAtEpochStart) {
+            return self.acks.stored;
+        }
         self.acks.stored.max(self.acks.epoch_floor)
     }
 
@@ -101,7 +106,8 @@ impl Member {
 
     /// An epoch is accepted: nothing is acknowledged in it before that is durable.
     pub(crate) fn begin_acks(&mut self, floor: Slot) {
-        self.acks.stored = Slot(0);
+        self.acks.stored =
+            if self.config.keeps(Rule::DurableBeforeClaimed) { Slot(0) } else { self.log.last() };
         self.acks.epoch_floor = floor;
         self.acks.undelivered_bytes = self.log.bytes_after(self.acks.delivered);
     }
@@ -138,12 +144,14 @@ impl Member {
             *place = match member {
                 me if me == self.me => self.acks.stored,
                 _ if peer.epoch == self.accepted => peer.acknowledged,
+                _ if !self.config.keeps(Rule::AcknowledgedInThisEpoch) => peer.acknowledged,
                 _ => Slot(0),
             };
         }
         let acknowledged = &mut acknowledged[..members];
         acknowledged.sort_unstable();
-        let by_majority = acknowledged[members - self.config.majority()];
+        let majority = self.config.majority() - usize::from(!self.config.keeps(Rule::CommitByMajority));
+        let by_majority = acknowledged[(members - majority).min(members - 1)];
         self.acks.committed = self.acks.committed.max(by_majority);
     }
 

@@ -17,6 +17,9 @@ pub struct Config {
     pub bounds: Bounds,
     /// When things are due.
     pub timing: Timing,
+    /// For tests of the tests: a rule that this member does not keep.
+    #[cfg(feature = "breakable")]
+    pub broken: Option<crate::Rule>,
 }
 
 /// Bounds on all that is held, and on what is sent at once.
@@ -123,7 +126,15 @@ impl Config {
     /// A member with the default bounds and times.
     #[must_use]
     pub fn new(me: MemberId, members: u16) -> Self {
-        Config { me, members, seed: 0, bounds: Bounds::default(), timing: Timing::default() }
+        Config {
+            me,
+            members,
+            seed: 0,
+            bounds: Bounds::default(),
+            timing: Timing::default(),
+            #[cfg(feature = "breakable")]
+            broken: None,
+        }
     }
 
     /// How many members are a majority.

@@ -7,6 +7,7 @@ use crate::config::Timing;
 use crate::ids::{Epoch, Slot};
 use crate::member::Member;
 use crate::port::{Entry, Output, PersistId, Write};
+use crate::rules::Rule;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
@@ -77,10 +78,16 @@ impl Member {
         if self.disk.unwritten.is_empty() {
             return;
         }
-        debug_assert!(!self.is_changing_epoch(), "nothing is stored once a higher epoch is promised");
+        debug_assert!(
+            !self.is_changing_epoch() || !self.config.keeps(Rule::NothingStoredAfterPromise),
+            "nothing is stored once a higher epoch is promised"
+        );
         let entries = std::mem::take(&mut self.disk.unwritten);
         let senders = std::mem::take(&mut self.disk.unwritten_senders);
         let then = Then::Stored { epoch: self.accepted, slot: self.log.last(), senders };
+        if !self.config.keeps(Rule::DurableBeforeAcknowledged) {
+            self.stored(self.accepted, self.log.last(), senders);
+        }
         self.persist(vec![Write::Append(entries)], then);
     }
 

@@ -20,6 +20,7 @@ mod pending;
 mod port;
 mod random;
 mod reads;
+mod rules;
 mod sequenced;
 mod sequencing;
 mod status;
@@ -33,4 +34,5 @@ pub use port::{
     Base, BrokenLog, Delivery, Durable, Entry, Input, Now, Output, PersistId, ProposalId, ReadId, Refused,
     Request, Sequence, Write,
 };
+pub use rules::Rule;
 pub use status::{Counters, Standing, Status};

@@ -12,6 +12,7 @@ use crate::ids::{Incarnation, MemberId, Slot};
 use crate::member::Member;
 use crate::message::{Body, Envelope};
 use crate::port::{Output, ReadId, Refused};
+use crate::rules::Rule;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reads {
@@ -102,7 +103,9 @@ impl Member {
         round: u64,
         slot: Slot,
     ) {
-        if reader != self.incarnation || envelope.epoch != self.accepted {
+        let is_mine = reader == self.incarnation || !self.config.keeps(Rule::ReadOfThisIncarnation);
+        let is_of_epoch = envelope.epoch == self.accepted || !self.config.keeps(Rule::ReadInOneEpoch);
+        if !(is_mine && is_of_epoch) {
             self.counters.stale += 1;
             return;
         }
@@ -114,7 +117,7 @@ impl Member {
     }
 
     fn complete_read_rounds(&mut self) {
-        let majority = self.config.majority();
+        let majority = self.config.majority() - usize::from(!self.config.keeps(Rule::ReadByMajority));
         let is_complete = |round: &Round| round.answered.count_ones() as usize >= majority;
         while let Some(index) = self.reads.rounds.iter().position(is_complete)
             && let Some(round) = self.reads.rounds.remove(index)

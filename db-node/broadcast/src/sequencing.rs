@@ -13,6 +13,7 @@ use crate::member::Member;
 use crate::message::{Body, Envelope};
 use crate::pending::Offered;
 use crate::port::{Entry, Request, Sequence};
+use crate::rules::Rule;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Sequencing {
@@ -90,10 +91,8 @@ impl Member {
 
     pub(crate) fn take_sequence(&mut self, from: MemberId, envelope: &Envelope, sequence: Arc<Sequence>) {
         let (epoch, slot) = (sequence.epoch, sequence.slot);
-        if epoch < self.accepted
-            || epoch < self.promised
-            || (epoch == self.accepted && slot <= self.log.last())
-        {
+        let has_promised = epoch < self.promised && self.config.keeps(Rule::NothingStoredAfterPromise);
+        if epoch < self.accepted || has_promised || (epoch == self.accepted && slot <= self.log.last()) {
             self.counters.stale += 1;
             return;
         }
@@ -113,7 +112,8 @@ impl Member {
 
     /// Lets the log grow as far as it can.
     pub(crate) fn advance(&mut self) {
-        while !self.is_changing_epoch() && (self.follow_owner() || self.assign()) {}
+        let may_store = !self.is_changing_epoch() || !self.config.keeps(Rule::NothingStoredAfterPromise);
+        while may_store && (self.follow_owner() || self.assign()) {}
         let waits = self.pending.ready() > 0 && !self.is_changing_epoch() && !self.has_too_much_uncommitted();
         match self.sequencing.turn_since {
             None if waits => self.sequencing.turn_since = Some(self.now.monotonic),
@@ -129,7 +129,7 @@ impl Member {
             return false;
         }
         let Some(assigned) = self.sequencing.future.get(&next) else { return false };
-        if assigned.by != self.owner(next) {
+        if assigned.by != self.owner(next) && self.config.keeps(Rule::OnlyTheOwnerAssigns) {
             self.drop_malformed(next);
             return true;
         }
@@ -157,7 +157,10 @@ impl Member {
 
     /// The log gets its next entry, of the accepted epoch's history.
     pub(crate) fn append(&mut self, entry: Entry) -> Result<(), DoesNotFollow> {
-        debug_assert!(!self.is_changing_epoch(), "nothing is stored once a higher epoch is promised");
+        debug_assert!(
+            !self.is_changing_epoch() || !self.config.keeps(Rule::NothingStoredAfterPromise),
+            "nothing is stored once a higher epoch is promised"
+        );
         if entry.sequence.epoch > self.accepted {
             return Err(DoesNotFollow);
         }
@@ -177,7 +180,11 @@ impl Member {
     fn assign(&mut self) -> bool {
         let slot = self.log.last().next();
         let me = RosterEntry { member: self.me, incarnation: self.incarnation };
-        if self.owner(slot) != me || self.pending.ready() == 0 || self.has_too_much_uncommitted() {
+        let owner = self.owner(slot);
+        let is_owner = owner == me
+            || (owner.member == self.me && !self.config.keeps(Rule::TurnsOfIncarnations))
+            || !self.config.keeps(Rule::OnlyTheOwnerAssigns);
+        if !is_owner || self.pending.ready() == 0 || self.has_too_much_uncommitted() {
             return false;
         }
         let bodies = self.choose(slot);

@@ -10,6 +10,7 @@ use crate::ids::{Epoch, Incarnation, MemberId, RosterEntry};
 use crate::member::Member;
 use crate::message::{Body, Envelope, Health, Reason};
 use crate::port::Write;
+use crate::rules::Rule;
 
 use super::transition::{Role, Start};
 
@@ -89,6 +90,9 @@ impl Member {
         self.change.preparation = None;
         self.change.transition = None;
         self.persist(vec![Write::Promise(epoch)], Then::Promised(epoch));
+        if !self.config.keeps(Rule::DurableBeforePromised) {
+            self.promise_is_durable(epoch);
+        }
     }
 
     pub(crate) fn promise_is_durable(&mut self, epoch: Epoch) {
@@ -186,7 +190,8 @@ impl Member {
         let now = self.now.monotonic;
         let Some(preparation) = &self.change.preparation else { return };
         let answered = preparation.answered();
-        if (answered.count_ones() as usize) < self.config.majority() {
+        let majority = self.config.majority() - usize::from(!self.config.keeps(Rule::PromisesOfMajority));
+        if (answered.count_ones() as usize) < majority {
             return;
         }
         let grace_ends = preparation.majority_since.unwrap_or(now) + self.config.timing.promise_grace;
@@ -207,9 +212,10 @@ impl Member {
     fn decide(&mut self, preparation: &Preparation) {
         let promises =
             || (0..).map(MemberId).zip(&preparation.promises).filter_map(|(id, p)| Some((id, p.as_ref()?)));
-        let Some((_, best)) =
-            promises().max_by_key(|(_, promised)| (promised.accepted, promised.history.last()))
-        else {
+        let Some((_, best)) = promises().max_by_key(|(_, promised)| {
+            let accepted = Some(promised.accepted).filter(|_| self.config.keeps(Rule::HighestEpochFirst));
+            (accepted, promised.history.last())
+        }) else {
             return;
         };
         let has_all = |promised: &Promised| {

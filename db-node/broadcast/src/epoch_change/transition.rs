@@ -11,6 +11,7 @@ use crate::log::{Log, Tip};
 use crate::member::Member;
 use crate::message::Body;
 use crate::port::{Base, Entry, Write};
+use crate::rules::Rule;
 
 /// An epoch, and all that is needed to accept it.
 #[derive(Clone, Debug)]
@@ -100,7 +101,13 @@ impl Member {
     }
 
     pub(super) fn begin_transition(&mut self, start: Start) {
-        let from = match History::fork(self.log.history(), &start.target) {
+        let fork = match History::fork(self.log.history(), &start.target) {
+            Fork::After(_) if !self.config.keeps(Rule::DropWhatDiffers) => {
+                Fork::After(self.log.last().min(start.target.last()))
+            }
+            fork => fork,
+        };
+        let from = match fork {
             // Nothing that is committed is ever dropped.
             Fork::After(slot) if slot >= self.acks.committed.min(self.log.last()) => Some(slot),
             Fork::BelowBase => None,
@@ -127,7 +134,10 @@ impl Member {
 
     /// Accepts the epoch if all is here; else asks for the next part.
     fn go_on_with_transition(&mut self) {
-        if let Some(transition) = self.change.transition.take_if(|transition| transition.is_complete()) {
+        if let Some(transition) = self.change.transition.take_if(|transition| {
+            transition.is_complete()
+                || (transition.tip.is_some() && !self.config.keeps(Rule::NeverClaimWithLess))
+        }) {
             self.accept(transition);
         } else if self.change.transition.is_some() {
             self.fetch_for_transition();
@@ -205,7 +215,8 @@ impl Member {
         let members = self.config.members;
         let Some(transition) = &mut self.change.transition else { return };
         let is_ahead = transition.tip.as_ref().is_none_or(|tip| base.slot > tip.slot);
-        if epoch <= transition.epoch() && is_ahead {
+        let is_of_history = epoch <= transition.epoch() || !self.config.keeps(Rule::SnapshotOfThisHistory);
+        if is_of_history && is_ahead {
             transition.from = From::Snapshot(base.clone());
             transition.fetched.clear();
             transition.tip = Some(Tip::new(members, base));
@@ -248,7 +259,9 @@ impl Member {
         if !dropped.is_empty() {
             writes.push(Write::TruncateAfter(kept));
         }
-        self.pending.put_back(&dropped, &self.log.tip().sequenced);
+        if self.config.keeps(Rule::DroppedIsPendingAgain) {
+            self.pending.put_back(&dropped, &self.log.tip().sequenced);
+        }
         if let From::Snapshot(base) = from {
             self.log = Log::new(self.config.members, base.clone());
             self.pending.skip_to(&self.log.tip().sequenced);

@@ -1,0 +1,82 @@
+//! The rules on which safety rests, by name. Each can be switched off, one at a time, in builds for tests only (feature
+//! `breakable`): then the simulator must notice. Without that feature all of them hold, and cost nothing.
+
+/// A rule on which safety rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// A slot is acknowledged once it is durable, not before.
+    DurableBeforeAcknowledged,
+    /// A slot is committed by a majority of all members.
+    CommitByMajority,
+    /// Only acknowledgements in the accepted epoch count.
+    AcknowledgedInThisEpoch,
+    /// A promise is given once it is durable, not before.
+    DurableBeforePromised,
+    /// Who has promised an epoch stores nothing of a lower one.
+    NothingStoredAfterPromise,
+    /// An epoch starts from the promises of a majority of all members.
+    PromisesOfMajority,
+    /// An epoch starts from a log of the highest accepted epoch, and only then the longest.
+    HighestEpochFirst,
+    /// An epoch is claimed only with all of the log that it starts from.
+    NeverClaimWithLess,
+    /// An epoch is acknowledged once it is durable with its log, not before.
+    DurableBeforeClaimed,
+    /// What goes beyond the common prefix is dropped.
+    DropWhatDiffers,
+    /// A turn belongs to an incarnation, not just to a member.
+    TurnsOfIncarnations,
+    /// Only its owner assigns a slot.
+    OnlyTheOwnerAssigns,
+    /// Requests of a dropped slot are pending again.
+    DroppedIsPendingAgain,
+    /// Only read answers in the reader's own epoch count.
+    ReadInOneEpoch,
+    /// A read round needs a majority.
+    ReadByMajority,
+    /// An answer to an earlier incarnation's read round does not count.
+    ReadOfThisIncarnation,
+    /// What an epoch started from counts for reads before it is durable in that epoch.
+    ReadFloorAtEpochStart,
+    /// A snapshot from a later epoch is no part of this epoch's history.
+    SnapshotOfThisHistory,
+}
+
+impl Rule {
+    /// All rules.
+    pub const ALL: [Rule; 18] = [
+        Rule::DurableBeforeAcknowledged,
+        Rule::CommitByMajority,
+        Rule::AcknowledgedInThisEpoch,
+        Rule::DurableBeforePromised,
+        Rule::NothingStoredAfterPromise,
+        Rule::PromisesOfMajority,
+        Rule::HighestEpochFirst,
+        Rule::NeverClaimWithLess,
+        Rule::DurableBeforeClaimed,
+        Rule::DropWhatDiffers,
+        Rule::TurnsOfIncarnations,
+        Rule::OnlyTheOwnerAssigns,
+        Rule::DroppedIsPendingAgain,
+        Rule::ReadInOneEpoch,
+        Rule::ReadByMajority,
+        Rule::ReadOfThisIncarnation,
+        Rule::ReadFloorAtEpochStart,
+        Rule::SnapshotOfThisHistory,
+    ];
+}
+
+impl crate::config::Config {
+    /// Whether a rule holds in this member.
+    #[cfg(feature = "breakable")]
+    pub(crate) fn keeps(&self, rule: Rule) -> bool {
+        self.broken != Some(rule)
+    }
+
+    /// All rules hold.
+    #[cfg(not(feature = "breakable"))]
+    #[inline(always)]
+    pub(crate) const fn keeps(&self, _rule: Rule) -> bool {
+        true
+    }
+}

@@ -1,0 +1,97 @@
+//! A disk that forgets what was not synced: writes wait in a queue; a crash keeps some first part of it, and loses the rest.
+
+use std::collections::VecDeque;
+
+use agora_broadcast::{Base, Durable, Entry, Incarnation, PersistId, Slot, Write};
+
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// What a crash would leave, but for `applied`, which the state store has.
+    pub durable: Durable,
+    pub waiting: VecDeque<(PersistId, Vec<Write>)>,
+    /// The state store: applied up to here, and durable up to there.
+    pub applied: Slot,
+    pub state_durable: Slot,
+}
+
+impl Disk {
+    pub fn founding(members: u16) -> Self {
+        let durable = Durable::founding(members, Incarnation(1));
+        Disk { durable, waiting: VecDeque::new(), applied: Slot(0), state_durable: Slot(0) }
+    }
+
+    pub fn last(&self) -> Slot {
+        Slot(self.durable.base.slot.0 + self.durable.entries.len() as u64)
+    }
+
+    pub fn entry(&self, slot: Slot) -> Option<&Entry> {
+        let index = slot.0.checked_sub(self.durable.base.slot.0 + 1)?;
+        self.durable.entries.get(usize::try_from(index).unwrap())
+    }
+
+    /// Makes the first batch that waits durable.
+    pub fn sync_next(&mut self) -> Option<(PersistId, Vec<Write>)> {
+        let (id, writes) = self.waiting.pop_front()?;
+        for write in &writes {
+            self.write(write);
+        }
+        Some((id, writes))
+    }
+
+    fn write(&mut self, write: &Write) {
+        let durable = &mut self.durable;
+        match write {
+            Write::Promise(epoch) => {
+                assert!(*epoch > durable.promised, "a promise goes back");
+                durable.promised = *epoch;
+            }
+            Write::Accept { epoch, roster } => {
+                assert!(
+                    *epoch > durable.accepted && *epoch >= durable.promised,
+                    "an accepted epoch goes back"
+                );
+                durable.promised = *epoch;
+                durable.accepted = *epoch;
+                durable.roster.clone_from(roster);
+            }
+            Write::Append(entries) => {
+                for entry in entries {
+                    assert_eq!(entry.sequence.slot, self.last().next(), "an append leaves a hole");
+                    self.durable.entries.push(entry.clone());
+                }
+            }
+            Write::TruncateAfter(slot) => {
+                assert!(*slot >= durable.base.slot, "a truncation reaches below the base");
+                durable.entries.truncate(usize::try_from(slot.0 - durable.base.slot.0).unwrap());
+            }
+            Write::Purge(base) => self.purge(base),
+        }
+    }
+
+    fn purge(&mut self, base: &Base) {
+        assert!(self.state_durable >= base.slot, "the log is purged before the state is durable");
+        assert!(base.slot >= self.durable.base.slot, "the base goes back");
+        self.durable.entries.retain(|entry| entry.sequence.slot > base.slot);
+        self.durable.base = base.clone();
+    }
+
+    /// A crash: of what waits, the first `kept` batches made it to the disk; the state store kept what it chose to.
+    pub fn crash(&mut self, kept: usize, applied: Slot) {
+        for _ in 0..kept {
+            self.sync_next();
+        }
+        self.waiting.clear();
+        assert!(applied >= self.state_durable && applied <= self.applied);
+        self.applied = applied;
+    }
+
+    /// What a member finds that starts now.
+    pub fn restart(&mut self) -> Durable {
+        self.durable.incarnation.0 += 1;
+        self.found()
+    }
+
+    pub fn found(&self) -> Durable {
+        Durable { applied: self.applied, ..self.durable.clone() }
+    }
+}

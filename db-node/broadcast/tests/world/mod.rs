@@ -1,0 +1,495 @@
+//! A whole group in virtual time: members that run the very step function of production, disks that forget what was not
+//! synced, a network that loses, doubles, delays and reorders. All of it is decided by a seed.
+
+pub mod checker;
+pub mod disk;
+pub mod network;
+pub mod trace;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agora_broadcast::{
+    Base, Config, Delivery, Epoch, Input, Member, MemberId, Message, Now, Output, PersistId, ProposalId,
+    ReadId, Request, RequestId, Slot, Write,
+};
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use checker::Checker;
+use disk::Disk;
+use network::Network;
+use trace::Trace;
+
+/// When the virtual clocks start, in milliseconds since the Unix epoch.
+const WALL_START_MS: u64 = 1_000_000;
+
+pub struct World {
+    pub now: Duration,
+    pub random: StdRng,
+    pub nodes: Vec<Node>,
+    pub network: Network,
+    pub checker: Checker,
+    pub trace: Trace,
+    events: BinaryHeap<Reverse<Scheduled>>,
+    scheduled: u64,
+    proposals: u64,
+    reads: BTreeMap<ReadId, Slot>,
+    reads_begun: u64,
+    pub reads_answered: u64,
+    pub snapshots_installed: u64,
+    pub highest_epoch: Epoch,
+    /// Adjusts the configuration of each member.
+    pub configure: Box<dyn Fn(&mut Config)>,
+}
+
+pub struct Node {
+    pub id: MemberId,
+    /// None: it is down.
+    pub member: Option<Member>,
+    pub disk: Disk,
+    /// How long a sync takes.
+    pub sync_time: Duration,
+    pub is_syncing: bool,
+    /// Its clock minus the true time.
+    pub clock_offset_ms: i64,
+    /// It does nothing before this moment.
+    pub paused_until: Duration,
+    /// Counts starts, so that what was meant for an earlier one is dropped.
+    start: u64,
+    /// When it is woken next.
+    wakeup: Option<Duration>,
+    /// Requests proposed here in this start that are not delivered here.
+    pub unanswered: HashSet<RequestId>,
+    pub refused: u64,
+}
+
+struct Scheduled {
+    at: Duration,
+    number: u64,
+    event: Event,
+}
+
+#[derive(Debug)]
+enum Event {
+    /// Whatever incarnation is up then gets it.
+    Arrive {
+        from: MemberId,
+        to: MemberId,
+        message: Message,
+    },
+    Synced {
+        node: MemberId,
+        start: u64,
+    },
+    Wake {
+        node: MemberId,
+        start: u64,
+    },
+    StateSynced {
+        node: MemberId,
+        start: u64,
+    },
+    SnapshotArrives {
+        node: MemberId,
+        start: u64,
+        epoch: Epoch,
+        base: Base,
+    },
+    Lost {
+        node: MemberId,
+        start: u64,
+        peer: MemberId,
+    },
+}
+
+impl World {
+    pub fn new(members: u16, seed: u64, configure: impl Fn(&mut Config) + 'static) -> Self {
+        let node = |index| Node {
+            id: MemberId(index),
+            member: None,
+            disk: Disk::founding(members),
+            sync_time: Duration::from_millis(1),
+            is_syncing: false,
+            clock_offset_ms: 0,
+            paused_until: Duration::ZERO,
+            start: 0,
+            wakeup: None,
+            unanswered: HashSet::new(),
+            refused: 0,
+        };
+        let mut world = World {
+            now: Duration::from_secs(1),
+            random: StdRng::seed_from_u64(seed),
+            nodes: (0..members).map(node).collect(),
+            network: Network::new(members),
+            checker: Checker::default(),
+            trace: Trace::default(),
+            events: BinaryHeap::new(),
+            scheduled: 0,
+            proposals: 0,
+            reads: BTreeMap::new(),
+            reads_begun: 0,
+            reads_answered: 0,
+            snapshots_installed: 0,
+            highest_epoch: Epoch { counter: 1, coordinator: MemberId(0) },
+            configure: Box::new(configure),
+        };
+        for index in 0..members {
+            world.start(MemberId(index));
+        }
+        world
+    }
+
+    pub fn members(&self) -> impl Iterator<Item = MemberId> + use<> {
+        (0..u16::try_from(self.nodes.len()).unwrap()).map(MemberId)
+    }
+
+    pub fn node(&self, id: MemberId) -> &Node {
+        &self.nodes[usize::from(id.0)]
+    }
+
+    pub fn node_mut(&mut self, id: MemberId) -> &mut Node {
+        &mut self.nodes[usize::from(id.0)]
+    }
+
+    pub fn is_up(&self, id: MemberId) -> bool {
+        self.node(id).member.is_some()
+    }
+
+    fn start(&mut self, id: MemberId) {
+        let mut config = Config::new(id, u16::try_from(self.nodes.len()).unwrap());
+        config.seed = self.random.random();
+        (self.configure)(&mut config);
+        let now = self.clock(id);
+        let node = self.node_mut(id);
+        let durable = node.disk.found();
+        assert_eq!(durable.check(config.members), Ok(()));
+        node.start += 1;
+        node.member = Some(Member::new(config, durable, now));
+        node.wakeup = None;
+        self.step(id, Input::Tick);
+    }
+
+    /// Kills a member. Some first part of what waits for its disk is there later; the rest is forgotten.
+    pub fn crash(&mut self, id: MemberId) {
+        if !self.is_up(id) {
+            return;
+        }
+        self.trace.note(self.now, || format!("{id} crashes"));
+        let waiting = self.node(id).disk.waiting.len();
+        let kept = self.random.random_range(0..=waiting);
+        let (durable, applied) = (self.node(id).disk.state_durable, self.node(id).disk.applied);
+        let applied = Slot(self.random.random_range(durable.0..=applied.0));
+        self.note_stores(id, kept);
+        let node = self.node_mut(id);
+        node.disk.crash(kept, applied);
+        node.member = None;
+        node.is_syncing = false;
+        node.unanswered.clear();
+        node.start += 1;
+    }
+
+    pub fn restart(&mut self, id: MemberId) {
+        if self.is_up(id) {
+            return;
+        }
+        let incarnation = self.node_mut(id).disk.restart().incarnation;
+        self.trace.note(self.now, || format!("{id} starts again, in incarnation {}", incarnation.0));
+        self.start(id);
+    }
+
+    /// Tells a member that its connection to a peer broke.
+    pub fn lose_peer(&mut self, node: MemberId, peer: MemberId, after: Duration) {
+        let start = self.node(node).start;
+        self.schedule(after, Event::Lost { node, start, peer });
+    }
+
+    pub fn propose(&mut self, id: MemberId, commands: Vec<Bytes>) {
+        self.proposals += 1;
+        let proposal = ProposalId(self.proposals);
+        if self.is_up(id) {
+            self.trace.note(self.now, || format!("{id} proposes {}", trace::commands(&commands)));
+            self.step_with(id, Input::Propose { proposal, commands: commands.clone() }, &commands);
+        }
+    }
+
+    pub fn read(&mut self, id: MemberId) {
+        self.reads_begun += 1;
+        let read = ReadId(self.reads_begun);
+        if self.is_up(id) {
+            self.trace.note(self.now, || format!("{id} reads"));
+            self.reads.insert(read, self.checker.last_delivered());
+            self.step(id, Input::Read { read });
+        }
+    }
+
+    /// Runs until a moment.
+    pub fn run_until(&mut self, end: Duration) {
+        while self.events.peek().is_some_and(|next| next.0.at <= end)
+            && let Some(Reverse(next)) = self.events.pop()
+        {
+            self.now = self.now.max(next.at);
+            self.happen(next.event);
+        }
+        self.now = self.now.max(end);
+    }
+
+    pub fn run_for(&mut self, time: Duration) {
+        self.run_until(self.now + time);
+    }
+
+    fn happen(&mut self, event: Event) {
+        let (id, start) = match &event {
+            Event::Arrive { to, .. } => (*to, None),
+            Event::Synced { node, start }
+            | Event::Wake { node, start }
+            | Event::StateSynced { node, start }
+            | Event::SnapshotArrives { node, start, .. }
+            | Event::Lost { node, start, .. } => (*node, Some(*start)),
+        };
+        let now = self.now;
+        let node = self.node_mut(id);
+        if start.is_some_and(|start| start != node.start) || node.member.is_none() {
+            return;
+        }
+        if node.paused_until > now {
+            let pause = node.paused_until - now;
+            self.schedule(pause, event);
+            return;
+        }
+        match event {
+            Event::Arrive { from, message, .. } => {
+                self.trace.arrives(self.now, from, id, &message);
+                self.step(id, Input::Receive { from, message });
+            }
+            Event::Synced { .. } => self.synced(id),
+            Event::Wake { .. } => {
+                self.node_mut(id).wakeup = None;
+                self.step(id, Input::Tick);
+            }
+            Event::StateSynced { .. } => {
+                let node = self.node_mut(id);
+                node.disk.state_durable = node.disk.applied;
+                let slot = node.disk.applied;
+                self.step(id, Input::StateDurable { slot });
+            }
+            Event::SnapshotArrives { epoch, base, .. } => self.install(id, epoch, base),
+            Event::Lost { peer, .. } => {
+                self.trace.note(self.now, || format!("{id} loses its connection to {peer}"));
+                self.step(id, Input::PeerLost { peer });
+            }
+        }
+    }
+
+    /// The state is synced now, and the log may be purged.
+    pub fn sync_state(&mut self, id: MemberId) {
+        let start = self.node(id).start;
+        self.schedule(Duration::ZERO, Event::StateSynced { node: id, start });
+    }
+
+    fn synced(&mut self, id: MemberId) {
+        let waiting = self.node(id).disk.waiting.len();
+        // One sync for some of what waits, as a driver does it.
+        let batches = self.random.random_range(1..=waiting.max(1)).min(waiting);
+        self.note_stores(id, batches);
+        let mut upto = PersistId(0);
+        let mut truncated = None;
+        for _ in 0..batches {
+            let (id, writes) = self.node_mut(id).disk.sync_next().expect("a batch waits");
+            upto = id;
+            truncated = truncated.or(writes.iter().find_map(|write| match write {
+                Write::TruncateAfter(slot) => Some(*slot),
+                _ => None,
+            }));
+        }
+        if let Some(slot) = truncated {
+            let disks = self.nodes.iter().map(|node| &node.disk);
+            for slot in slot.0 + 1..=self.checker.last_delivered().0 {
+                self.checker.check_durable(Slot(slot), disks.clone());
+            }
+        }
+        self.node_mut(id).is_syncing = false;
+        self.sync_if_needed(id);
+        self.trace.note_quietly(self.now, || format!("{id}'s disk is done up to {}", upto.0));
+        self.step(id, Input::Persisted { upto });
+    }
+
+    /// Shows the checker which entries the first batches that wait bring to the disk.
+    fn note_stores(&mut self, id: MemberId, batches: usize) {
+        let node = &self.nodes[usize::from(id.0)];
+        let mut after = node.disk.clone();
+        for _ in 0..batches {
+            let Some((_, writes)) = after.sync_next() else { break };
+            let appended = writes.iter().filter_map(|write| match write {
+                Write::Append(entries) => Some(entries),
+                _ => None,
+            });
+            for entry in appended.flatten() {
+                let below = Slot(entry.sequence.slot.0 - 1);
+                let below = after.entry(below).map_or(after.durable.base.epoch, |entry| entry.sequence.epoch);
+                self.checker.stored(entry, below);
+            }
+        }
+    }
+
+    fn install(&mut self, id: MemberId, epoch: Epoch, base: Base) {
+        self.trace.note(self.now, || format!("{id} installs a snapshot up to slot {}", base.slot));
+        let node = self.node_mut(id);
+        if base.slot > node.disk.applied {
+            node.disk.applied = base.slot;
+            node.disk.state_durable = base.slot;
+        }
+        node.unanswered.clear();
+        self.snapshots_installed += 1;
+        self.step(id, Input::SnapshotInstalled { epoch, base });
+    }
+
+    pub fn clock(&self, id: MemberId) -> Now {
+        let wall = WALL_START_MS + u64::try_from(self.now.as_millis()).unwrap();
+        Now { monotonic: self.now, wall_ms: wall.saturating_add_signed(self.node(id).clock_offset_ms) }
+    }
+
+    fn step(&mut self, id: MemberId, input: Input) {
+        self.step_with(id, input, &[]);
+    }
+
+    fn step_with(&mut self, id: MemberId, input: Input, proposed: &[Bytes]) {
+        let now = self.clock(id);
+        let mut outputs = Vec::new();
+        let Some(member) = &mut self.node_mut(id).member else { return };
+        member.step(now, input, &mut outputs);
+        for output in outputs {
+            self.carry_out(id, output, proposed);
+        }
+        self.schedule_wakeup(id);
+    }
+
+    fn schedule_wakeup(&mut self, id: MemberId) {
+        let now = self.now;
+        let node = self.node_mut(id);
+        let due = node.member.as_ref().and_then(Member::next_wakeup);
+        if let Some(due) = due
+            && node.wakeup.is_none_or(|planned| due < planned)
+        {
+            node.wakeup = Some(due);
+            let start = node.start;
+            self.schedule(due.saturating_sub(now), Event::Wake { node: id, start });
+        }
+    }
+
+    fn carry_out(&mut self, id: MemberId, output: Output, proposed: &[Bytes]) {
+        match output {
+            Output::Send { to, message } => {
+                assert_ne!(to, id, "a member sends to itself");
+                self.checker.said(&message.body);
+                self.trace.says(self.now, id, Some(to), &message);
+                self.send(id, to, message);
+            }
+            Output::SendAll { message } => {
+                self.checker.said(&message.body);
+                self.trace.says(self.now, id, None, &message);
+                for to in self.members().filter(|to| *to != id) {
+                    self.send(id, to, message.clone());
+                }
+            }
+            Output::Persist { id: persist, writes } => {
+                self.trace.persists(self.now, id, &writes);
+                self.node_mut(id).disk.waiting.push_back((persist, writes));
+                self.sync_if_needed(id);
+            }
+            Output::Deliver(delivery) => self.delivered(id, &delivery),
+            Output::Proposed { request, .. } => {
+                let body = Request { id: request, commands: proposed.to_vec() };
+                self.checker.sent(Arc::new(body));
+                self.node_mut(id).unanswered.insert(request);
+            }
+            Output::ProposalRefused { why, .. } => {
+                self.trace.note(self.now, || format!("{id} refuses the proposal: {why:?}"));
+                self.node_mut(id).refused += 1;
+            }
+            Output::ReadReady { read, slot } => self.read_is_ready(id, read, slot),
+            Output::ReadRefused { read, why } => {
+                self.trace.note(self.now, || format!("{id} refuses the read: {why:?}"));
+                self.reads.remove(&read);
+            }
+            Output::NeedSnapshot { from } => self.give_snapshot(id, from),
+        }
+    }
+
+    fn delivered(&mut self, id: MemberId, delivery: &Delivery) {
+        self.trace.delivers(self.now, id, delivery);
+        let node = &mut self.nodes[usize::from(id.0)];
+        assert_eq!(delivery.slot, node.disk.applied.next(), "no holes at {id}");
+        node.disk.applied = delivery.slot;
+        for request in &delivery.requests {
+            node.unanswered.remove(&request.id);
+        }
+        let disks = self.nodes.iter().map(|node| &node.disk);
+        self.checker.delivered(delivery, disks);
+    }
+
+    fn read_is_ready(&mut self, id: MemberId, read: ReadId, slot: Slot) {
+        self.trace.note(self.now, || format!("{id} answers the read from slot {slot}"));
+        let at_start = self.reads.remove(&read).expect("a read is answered once");
+        assert!(slot >= at_start, "a read from slot {slot} began when {at_start} was delivered");
+        assert!(self.node(id).disk.applied >= slot, "a read is answered before its slot is applied");
+        self.reads_answered += 1;
+    }
+
+    fn give_snapshot(&mut self, id: MemberId, from: MemberId) {
+        self.trace.note(self.now, || format!("{id} needs a snapshot from {from}"));
+        let giver = self.node(from);
+        let given = giver.member.as_ref().and_then(|member| member.base_at(giver.disk.applied));
+        if let Some((epoch, base)) = given.filter(|_| self.network.is_open(from, id)) {
+            let start = self.node(id).start;
+            let time = Duration::from_millis(self.random.random_range(1..50));
+            self.schedule(time, Event::SnapshotArrives { node: id, start, epoch, base });
+        }
+    }
+
+    fn sync_if_needed(&mut self, id: MemberId) {
+        let node = self.node_mut(id);
+        if !node.is_syncing && !node.disk.waiting.is_empty() {
+            node.is_syncing = true;
+            let (start, time) = (node.start, node.sync_time);
+            self.schedule(time, Event::Synced { node: id, start });
+        }
+    }
+
+    fn send(&mut self, from: MemberId, to: MemberId, message: Message) {
+        self.highest_epoch = self.highest_epoch.max(message.envelope.epoch);
+        for delay in self.network.carry(from, to, &message.body, &mut self.random) {
+            let message = message.clone();
+            self.schedule(delay, Event::Arrive { from, to, message });
+        }
+    }
+
+    fn schedule(&mut self, after: Duration, event: Event) {
+        self.scheduled += 1;
+        self.events.push(Reverse(Scheduled { at: self.now + after, number: self.scheduled, event }));
+    }
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
