@@ -48,13 +48,16 @@ impl SameItems {
 }
 
 fn hash(category: u32, item: &Item) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (item.seller, category, item.price_cents, item.condition).hash(&mut hasher);
-    item.name.hash(&mut hasher);
-    for keyword in item.keywords.as_set() {
-        keyword.hash(&mut hasher);
-    }
-    hasher.finish()
+    let hash_of = |part: &dyn Fn(&mut DefaultHasher)| {
+        let mut hasher = DefaultHasher::new();
+        part(&mut hasher);
+        hasher.finish()
+    };
+    // A sum, because the order of keywords makes no difference.
+    let keywords = item.keywords.lower_case().map(|keyword| hash_of(&|hasher| keyword.hash(hasher)));
+    let keywords = keywords.fold(0_u64, u64::wrapping_add);
+    let others = (item.seller, category, item.price_cents, item.condition, &item.name);
+    hash_of(&|hasher| (others, keywords).hash(hasher))
 }
 
 fn are_same(a: &Item, b: &Item) -> bool {

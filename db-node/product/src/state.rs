@@ -15,13 +15,14 @@ use crate::stock::{Books, PurchaseId, Reservation};
 pub mod table {
     use agora_machine::TableId;
 
-    pub const ANSWERS: TableId = TableId(1);
-    pub const BOOKS: TableId = TableId(2);
-    pub const CATEGORIES: TableId = TableId(3);
-    pub const ITEMS: TableId = TableId(4);
-    pub const SELLERS: TableId = TableId(5);
-    pub const VOTES: TableId = TableId(6);
-    pub const RESERVATIONS: TableId = TableId(7);
+    pub const BOOKS: TableId = TableId(1);
+    pub const CATEGORIES: TableId = TableId(2);
+    pub const ITEMS: TableId = TableId(3);
+    pub const SELLERS: TableId = TableId(4);
+    pub const VOTES: TableId = TableId(5);
+    pub const RESERVATIONS: TableId = TableId(6);
+    /// The last, so that all else is loaded and being indexed while they are read.
+    pub const ANSWERS: TableId = TableId(7);
 }
 
 /// The product database.
@@ -88,26 +89,26 @@ impl ProductDb {
 
     pub(crate) fn changes(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
-        self.answers.take_changes(&mut changes);
         self.books.take_changes(&mut changes);
         self.categories.take_changes(&mut changes);
         self.items.take_changes(&mut changes);
         self.sellers.take_changes(&mut changes);
         self.votes.take_changes(&mut changes);
         self.reservations.take_changes(&mut changes);
+        self.answers.take_changes(&mut changes);
         changes
     }
 
     /// In the order of their keys.
     pub(crate) fn all_records(&self) -> impl Iterator<Item = Record> + '_ {
-        let small = self.answers.records().chain(self.books.records()).chain(self.categories.records());
-        let items = small.chain(self.items.records());
-        items.chain(self.sellers.records()).chain(self.votes.records()).chain(self.reservations.records())
+        let items = self.books.records().chain(self.categories.records()).chain(self.items.records());
+        let all_else = items.chain(self.sellers.records()).chain(self.votes.records());
+        all_else.chain(self.reservations.records()).chain(self.answers.records())
     }
 
+    /// Takes a record in that is not of an answer.
     pub(crate) fn load_record(&mut self, record: &Record) -> Result<(), agora_machine::CorruptRecord> {
         match record.table()? {
-            table::ANSWERS => self.answers.load(record),
             table::BOOKS => self.books.load(record),
             table::CATEGORIES => self.categories.load(record),
             table::ITEMS => self.items.load(record),

@@ -205,7 +205,7 @@ fn a_sweep_does_a_bounded_piece_and_the_next_goes_on() {
     }
     let kept = |shop: &Shop| {
         use agora_machine::StateMachine;
-        shop.db.records().filter(|record| record.key[0] == 7).count()
+        shop.db.records().filter(|record| record.key[0] == 6).count()
     };
     shop.now += DAY_MS;
     shop.sweep();
