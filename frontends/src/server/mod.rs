@@ -13,6 +13,7 @@ use crate::problem::Problem;
 use crate::rest;
 
 mod admission;
+mod connections;
 mod health;
 mod metrics;
 mod observe;

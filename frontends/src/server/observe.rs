@@ -77,3 +77,30 @@ pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!(panic = text, "an operation panicked");
     Problem::internal().into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_operation_that_panics_is_a_problem_that_tells_nothing() {
+        let router = Router::new()
+            .route("/", get(async || -> &'static str { panic!("a secret") }))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(from_fn(observe));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert!(response.headers().contains_key("x-request-id"));
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["code"], "internal_error");
+        assert!(!body.to_string().contains("secret"), "{body}");
+    }
+}

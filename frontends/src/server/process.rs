@@ -9,12 +9,17 @@ use std::time::Duration;
 use agora_process::{ClusterFile, Role as ProcessRole, init_logging, shutdown_signal};
 use agora_proto::common::Role;
 use anyhow::Context;
-use axum::serve::ListenerExt;
 use clap::Parser;
 use tokio::net::TcpListener;
 
 use crate::app::App;
+use crate::server::connections::Connections;
 
+/// Most connections at a time.
+const CONNECTIONS: usize = 8_192;
+/// A connection on which nothing comes for this long is closed. Longer than clients usually keep theirs, so that it is they
+/// who close it.
+const IDLE: Duration = Duration::from_secs(120);
 /// How long requests that are under way may take once the frontend is to stop.
 const DRAIN: Duration = Duration::from_secs(4);
 
@@ -64,16 +69,11 @@ async fn serve(role: Role, arguments: &Arguments, cluster: &ClusterFile) -> anyh
     let (_, address) = cluster.find(process, &arguments.name)?;
     let stop = shutdown_signal().context("can't listen for signals")?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
-    // Answers are small and written at once: waiting for more to send would only delay them.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "can't set TCP_NODELAY");
-        }
-    });
+    let connections = Connections::new(listener, CONNECTIONS, IDLE);
     let app = App::new(role, cluster)?;
     let router = super::router(app.clone())?;
     tracing::info!(name = arguments.name, %address, "serving");
-    let server = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let server = axum::serve(connections, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     let drained = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN).await;

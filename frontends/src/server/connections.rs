@@ -1,0 +1,140 @@
+//! Connections: bounded in number, and closed when nothing comes on them for long.
+//!
+//! Clients keep connections open between requests, which is welcome; but each takes a file handle, and those are few. When all
+//! places are taken new connections wait in the operating system's queue.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// A listener that bounds what it accepts.
+pub struct Connections {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    idle: Duration,
+}
+
+impl Connections {
+    /// At most so many at a time, each closed when nothing came on it for this long.
+    pub fn new(listener: TcpListener, most: usize, idle: Duration) -> Self {
+        Connections { listener, places: Arc::new(Semaphore::new(most)), idle }
+    }
+}
+
+impl Listener for Connections {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        // Answers are small and written at once: waiting for more to send would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "can't set TCP_NODELAY");
+        }
+        let quiet = Box::pin(sleep(self.idle));
+        (Connection { stream, idle: self.idle, quiet, _place: place }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection with a place of its own.
+pub struct Connection {
+    stream: TcpStream,
+    idle: Duration,
+    /// Ends when nothing was read for too long.
+    quiet: Pin<Box<Sleep>>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if read.is_ready() {
+            let next = Instant::now() + self.idle;
+            self.quiet.as_mut().reset(next);
+        } else if self.quiet.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn listen(most: usize, idle: Duration) -> (Connections, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (Connections::new(listener, most, idle), address)
+    }
+
+    #[tokio::test]
+    async fn a_connection_on_which_nothing_comes_is_ended() {
+        let (mut connections, address) = listen(1, Duration::from_millis(20)).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (mut connection, _) = connections.accept().await;
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(connection.read_u8().await.unwrap(), b'x');
+        assert_eq!(connection.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn the_next_one_waits_until_a_place_is_free() {
+        let (mut connections, address) = listen(1, Duration::from_secs(60)).await;
+        let _clients =
+            (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+        let (first, _) = connections.accept().await;
+        let mut second = Box::pin(connections.accept());
+        let at_once = futures::future::poll_immediate(&mut second).await;
+        assert!(at_once.is_none());
+        drop(first);
+        second.await;
+    }
+}

@@ -1,0 +1,10 @@
+//! The REST contract, checked against real processes: database nodes, frontends, a financial service.
+
+mod accounts;
+mod api;
+mod bad_input;
+mod buying;
+mod cluster;
+mod items;
+mod outages;
+mod server;
