@@ -9,6 +9,7 @@ use agora_proto::product::response::Body;
 
 use crate::bounds::{CATEGORIES_MAX, ITEMS_MAX};
 use crate::item::{Item, ItemKey, Listing};
+use crate::same::Sameness;
 use crate::state::ProductDb;
 use crate::stock::Movement;
 use crate::validate;
@@ -22,7 +23,8 @@ impl ProductDb {
     /// Puts an item on sale, or adds to the one that is the same.
     pub(crate) fn register_item(&mut self, wanted: &proto::RegisterItem) -> Result<Body, Refusal> {
         let item = new_item(wanted)?;
-        if let Some(key) = self.same.find(&self.items, wanted.category, &item) {
+        let sameness = Sameness::of(wanted.category, &item);
+        if let Some(key) = self.same.find(sameness, &self.items, wanted.category, &item) {
             let quantity = self.list_units(key, "quantity", wanted.quantity)?;
             return Ok(registered(key, quantity, true));
         }
@@ -36,11 +38,14 @@ impl ProductDb {
         let number = last_number.unwrap_or(0) + 1;
         let key = ItemKey { category: wanted.category, number };
         self.categories.insert(wanted.category, number);
-        self.update_books(|books| books.items += 1);
-        let item = Item { created: self.books().items, ..item };
-        self.same.insert(key, &item);
+        let mut created = 0;
+        self.update_books(|books| {
+            books.items += 1;
+            created = books.items;
+        });
+        self.same.insert(sameness, key);
         self.of_seller.insert((item.seller, key));
-        self.items.insert(key, Arc::new(item));
+        self.items.insert(key, Arc::new(Item { created, ..item }));
         self.move_units(key, Movement::List, wanted.quantity);
         Ok(registered(key, wanted.quantity, false))
     }
@@ -78,7 +83,7 @@ impl ProductDb {
         }
         let new = Item { price_cents, ..(*old).clone() };
         self.same.remove(key, &old);
-        self.same.insert(key, &new);
+        self.same.insert(Sameness::of(key.category, &new), key);
         let answer = new.to_proto(key);
         self.items.insert(key, Arc::new(new));
         Ok(Body::Item(answer))
