@@ -104,8 +104,7 @@ impl Member {
         slot: Slot,
     ) {
         let is_mine = reader == self.incarnation || !self.config.keeps(Rule::ReadOfThisIncarnation);
-        let is_of_epoch = envelope.epoch == self.accepted || !self.config.keeps(Rule::ReadInOneEpoch);
-        if !(is_mine && is_of_epoch) {
+        if !is_mine || envelope.epoch != self.accepted {
             self.counters.stale += 1;
             return;
         }

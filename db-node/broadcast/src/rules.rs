@@ -30,8 +30,6 @@ pub enum Rule {
     OnlyTheOwnerAssigns,
     /// Requests of a dropped slot are pending again.
     DroppedIsPendingAgain,
-    /// Only read answers in the reader's own epoch count.
-    ReadInOneEpoch,
     /// A read round needs a majority.
     ReadByMajority,
     /// An answer to an earlier incarnation's read round does not count.
@@ -44,7 +42,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Rule; 18] = [
+    pub const ALL: [Rule; 17] = [
         Rule::DurableBeforeAcknowledged,
         Rule::CommitByMajority,
         Rule::AcknowledgedInThisEpoch,
@@ -58,7 +56,6 @@ impl Rule {
         Rule::TurnsOfIncarnations,
         Rule::OnlyTheOwnerAssigns,
         Rule::DroppedIsPendingAgain,
-        Rule::ReadInOneEpoch,
         Rule::ReadByMajority,
         Rule::ReadOfThisIncarnation,
         Rule::ReadFloorAtEpochStart,

@@ -59,6 +59,8 @@ pub enum Standing {
 pub struct Counters {
     /// Messages dropped because no member that keeps the protocol sends them.
     pub malformed: u64,
+    /// Epochs that were to start without what is committed here. There are none if all members keep the protocol.
+    pub impossible: u64,
     /// Messages of a lower epoch or an earlier incarnation, dropped.
     pub stale: u64,
     /// Requests, sequences or questions dropped at a bound.

@@ -32,6 +32,9 @@ struct Temper {
     lost_permille: u32,
     doubled_permille: u32,
     late_permille: u32,
+    delay: Duration,
+    ambush_permille: u32,
+    snapshot_ms: u64,
     small_bounds: SmallBounds,
     patience: Patience,
 }
@@ -55,10 +58,13 @@ enum Patience {
 fn temper(random: &mut impl Rng) -> Temper {
     Temper {
         faults_per_second: *[0, 5, 20, 50].choose(random).unwrap(),
-        proposals_per_second: *[20, 100, 400].choose(random).unwrap(),
+        proposals_per_second: *[10, 20, 100, 400].choose(random).unwrap(),
         lost_permille: *[0, 0, 10, 100, 300].choose(random).unwrap(),
         doubled_permille: *[0, 0, 20, 200].choose(random).unwrap(),
         late_permille: *[0, 10, 200].choose(random).unwrap(),
+        delay: *[ms(0), ms(1), ms(10)].choose(random).unwrap(),
+        ambush_permille: *[0, 50, 300].choose(random).unwrap(),
+        snapshot_ms: *[2, 50, 1000].choose(random).unwrap(),
         small_bounds: *[SmallBounds::No, SmallBounds::Yes].choose(random).unwrap(),
         patience: *[Patience::Usual, Patience::Little, Patience::Little].choose(random).unwrap(),
     }
@@ -89,7 +95,7 @@ fn configure(temper: Temper, broken: Option<Rule>) -> impl Fn(&mut Config) {
             config.bounds.max_uncommitted_slots = 16;
             config.bounds.max_future_slots = 4;
             config.bounds.max_roster_lag_slots = 8;
-            config.bounds.keep_log_slots = 32;
+            config.bounds.keep_log_slots = 8;
             config.bounds.max_resend_bytes = 500;
             config.bounds.max_waiting_reads = 4;
             config.bounds.max_read_rounds = 1;
@@ -106,6 +112,9 @@ fn run(seed: u64, detail: Detail, broken: Option<Rule>) -> World {
     world.network.lost_permille = temper.lost_permille;
     world.network.doubled_permille = temper.doubled_permille;
     world.network.late_permille = temper.late_permille;
+    world.network.delay.end += temper.delay;
+    world.ambush_permille = temper.ambush_permille;
+    world.snapshot_ms = temper.snapshot_ms;
     let end = world.now + ms(world.random.random_range(500..6000));
     while world.now < end {
         let pause = 2_000_000 / u64::from(temper.proposals_per_second);
@@ -137,15 +146,20 @@ fn act(world: &mut World) {
             world.propose(who, commands);
         }
         6..9 => world.read(who),
-        _ => world.sync_state(who),
+        _ => {
+            for member in world.members() {
+                world.sync_state(member);
+            }
+        }
     }
 }
 
 fn break_something(world: &mut World) {
     let who = any_member(world);
-    match world.random.random_range(0..14) {
+    match world.random.random_range(0..15) {
         0 | 1 => crash(world, who),
         2..5 => world.restart(who),
+        14 => world.bounce(who),
         5 => {
             for member in world.members() {
                 crash(world, member);
@@ -185,13 +199,16 @@ fn crash(world: &mut World, who: MemberId) {
 /// Some links are cut, in one direction or in both.
 fn partition(world: &mut World) {
     let side: Vec<bool> = world.members().map(|_| world.random.random()).collect();
-    let style = world.random.random_range(0..3);
+    let style = world.random.random_range(0..5);
+    let alone = any_member(world);
     for from in world.members() {
         for to in world.members().filter(|to| *to != from) {
             let crosses = side[usize::from(from.0)] != side[usize::from(to.0)];
             let is_cut = match style {
                 0 => crosses,
                 1 => crosses && side[usize::from(from.0)],
+                2 => from == alone,
+                3 => from == alone || to == alone,
                 _ => world.random.random_ratio(1, 4),
             };
             if is_cut {
@@ -204,7 +221,9 @@ fn partition(world: &mut World) {
 /// The faults stop: everything must come to an end.
 fn settle(world: &mut World) {
     world.network.heal();
+    world.network.delay.end = world.network.delay.start + ms(1);
     (world.network.lost_permille, world.network.doubled_permille, world.network.late_permille) = (0, 0, 0);
+    world.ambush_permille = 0;
     for member in world.members() {
         world.restart(member);
         let node = world.node_mut(member);
@@ -240,6 +259,7 @@ fn is_settled(world: &World) -> bool {
     world.nodes.iter().all(|node| {
         let Some(member) = &node.member else { return false };
         let status = member.status();
+        assert_eq!(status.counters.impossible, 0, "an epoch was to start without what is committed");
         node.unanswered.is_empty() && status.delivered == last && status.standing == Standing::Serving
     })
 }

@@ -36,10 +36,6 @@ impl Checker {
         Slot(self.delivered.len() as u64)
     }
 
-    pub fn is_delivered(&self, id: RequestId) -> bool {
-        self.delivered_ids.contains(&id)
-    }
-
     /// A member multicasts something.
     pub fn said(&mut self, body: &Body) {
         match body {

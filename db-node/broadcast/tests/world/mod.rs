@@ -41,6 +41,10 @@ pub struct World {
     reads_begun: u64,
     pub reads_answered: u64,
     pub snapshots_installed: u64,
+    /// A snapshot takes less than this many milliseconds.
+    pub snapshot_ms: u64,
+    /// Of a thousand promises and acceptances on their way to disk, those in which the member crashes.
+    pub ambush_permille: u32,
     pub highest_epoch: Epoch,
     /// Adjusts the configuration of each member.
     pub configure: Box<dyn Fn(&mut Config)>,
@@ -60,6 +64,8 @@ pub struct Node {
     pub paused_until: Duration,
     /// Counts starts, so that what was meant for an earlier one is dropped.
     start: u64,
+    /// Whom its last crash kept from getting what was under way: a bit per member.
+    buffers_lost: u64,
     /// When it is woken next.
     wakeup: Option<Duration>,
     /// Requests proposed here in this start that are not delivered here.
@@ -78,6 +84,7 @@ enum Event {
     /// Whatever incarnation is up then gets it.
     Arrive {
         from: MemberId,
+        from_start: u64,
         to: MemberId,
         message: Message,
     },
@@ -104,6 +111,14 @@ enum Event {
         start: u64,
         peer: MemberId,
     },
+    Crash {
+        node: MemberId,
+        start: u64,
+    },
+    Restart {
+        node: MemberId,
+        start: u64,
+    },
 }
 
 impl World {
@@ -117,6 +132,7 @@ impl World {
             clock_offset_ms: 0,
             paused_until: Duration::ZERO,
             start: 0,
+            buffers_lost: 0,
             wakeup: None,
             unanswered: HashSet::new(),
             refused: 0,
@@ -135,6 +151,8 @@ impl World {
             reads_begun: 0,
             reads_answered: 0,
             snapshots_installed: 0,
+            snapshot_ms: 50,
+            ambush_permille: 0,
             highest_epoch: Epoch { counter: 1, coordinator: MemberId(0) },
             configure: Box::new(configure),
         };
@@ -185,12 +203,20 @@ impl World {
         let (durable, applied) = (self.node(id).disk.state_durable, self.node(id).disk.applied);
         let applied = Slot(self.random.random_range(durable.0..=applied.0));
         self.note_stores(id, kept);
+        let buffers_lost = if self.network.are_buffers_kept { 0 } else { self.random.random() };
         let node = self.node_mut(id);
         node.disk.crash(kept, applied);
         node.member = None;
         node.is_syncing = false;
         node.unanswered.clear();
         node.start += 1;
+        node.buffers_lost = buffers_lost;
+    }
+
+    /// What a member had sent when it crashed may not have left its buffers: per receiver, all that is under way or none.
+    fn is_lost_with_sender(&self, from: MemberId, from_start: u64, to: MemberId) -> bool {
+        let sender = self.node(from);
+        sender.start != from_start && sender.buffers_lost & (1 << to.0) != 0
     }
 
     pub fn restart(&mut self, id: MemberId) {
@@ -249,11 +275,20 @@ impl World {
             | Event::Wake { node, start }
             | Event::StateSynced { node, start }
             | Event::SnapshotArrives { node, start, .. }
-            | Event::Lost { node, start, .. } => (*node, Some(*start)),
+            | Event::Lost { node, start, .. }
+            | Event::Crash { node, start }
+            | Event::Restart { node, start } => (*node, Some(*start)),
         };
         let now = self.now;
         let node = self.node_mut(id);
-        if start.is_some_and(|start| start != node.start) || node.member.is_none() {
+        if start.is_some_and(|start| start != node.start) {
+            return;
+        }
+        if matches!(event, Event::Restart { .. }) {
+            self.restart(id);
+            return;
+        }
+        if node.member.is_none() {
             return;
         }
         if node.paused_until > now {
@@ -262,7 +297,10 @@ impl World {
             return;
         }
         match event {
-            Event::Arrive { from, message, .. } => {
+            Event::Arrive { from, from_start, message, .. } => {
+                if self.is_lost_with_sender(from, from_start, id) {
+                    return;
+                }
                 self.trace.arrives(self.now, from, id, &message);
                 self.step(id, Input::Receive { from, message });
             }
@@ -282,6 +320,13 @@ impl World {
                 self.trace.note(self.now, || format!("{id} loses its connection to {peer}"));
                 self.step(id, Input::PeerLost { peer });
             }
+            Event::Crash { .. } => {
+                self.crash(id);
+                let start = self.node(id).start;
+                let after = Duration::from_micros(self.random.random_range(0..20_000));
+                self.schedule(after, Event::Restart { node: id, start });
+            }
+            Event::Restart { .. } => {}
         }
     }
 
@@ -398,6 +443,7 @@ impl World {
             }
             Output::Persist { id: persist, writes } => {
                 self.trace.persists(self.now, id, &writes);
+                self.ambush(id, &writes);
                 self.node_mut(id).disk.waiting.push_back((persist, writes));
                 self.sync_if_needed(id);
             }
@@ -446,9 +492,27 @@ impl World {
         let given = giver.member.as_ref().and_then(|member| member.base_at(giver.disk.applied));
         if let Some((epoch, base)) = given.filter(|_| self.network.is_open(from, id)) {
             let start = self.node(id).start;
-            let time = Duration::from_millis(self.random.random_range(1..50));
+            let time = Duration::from_millis(self.random.random_range(1..self.snapshot_ms));
             self.schedule(time, Event::SnapshotArrives { node: id, start, epoch, base });
         }
+    }
+
+    /// The moments around a promise or an acceptance are those in which a crash hurts most.
+    fn ambush(&mut self, id: MemberId, writes: &[Write]) {
+        let is_delicate =
+            writes.iter().any(|write| matches!(write, Write::Promise(_) | Write::Accept { .. }));
+        if is_delicate && self.random.random_ratio(self.ambush_permille, 1000) {
+            let start = self.node(id).start;
+            let after = self.node(id).sync_time + Duration::from_millis(1);
+            let after = after.mul_f64(self.random.random_range(0.0..2.0));
+            self.schedule(after, Event::Crash { node: id, start });
+        }
+    }
+
+    /// Crashes a member, which soon starts again.
+    pub fn bounce(&mut self, id: MemberId) {
+        let start = self.node(id).start;
+        self.schedule(Duration::ZERO, Event::Crash { node: id, start });
     }
 
     fn sync_if_needed(&mut self, id: MemberId) {
@@ -464,7 +528,8 @@ impl World {
         self.highest_epoch = self.highest_epoch.max(message.envelope.epoch);
         for delay in self.network.carry(from, to, &message.body, &mut self.random) {
             let message = message.clone();
-            self.schedule(delay, Event::Arrive { from, to, message });
+            let from_start = self.node(from).start;
+            self.schedule(delay, Event::Arrive { from, from_start, to, message });
         }
     }
 

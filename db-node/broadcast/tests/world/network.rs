@@ -15,6 +15,8 @@ pub struct Network {
     pub doubled_permille: u32,
     /// Of a thousand messages, those that take up to a hundred times as long.
     pub late_permille: u32,
+    /// What a member has sent arrives even if it crashes right then.
+    pub are_buffers_kept: bool,
     cut: Vec<bool>,
     /// Messages that are lost by choice.
     pub loses: Option<Box<dyn FnMut(MemberId, MemberId, &Body) -> bool>>,
@@ -28,6 +30,7 @@ impl Network {
             lost_permille: 0,
             doubled_permille: 0,
             late_permille: 0,
+            are_buffers_kept: false,
             cut: vec![false; usize::from(members) * usize::from(members)],
             loses: None,
         }
