@@ -1,6 +1,6 @@
 //! What a member finds on its disk when it starts.
 
-use agora_broadcast::{Base, Durable, Entry, Incarnation, Slot};
+use agora_broadcast::{Base, BrokenLog, Durable, Entry, Incarnation, Slot};
 use agora_storage::{Log, LogBatch, StorageError};
 
 use super::log_batch::{ACCEPTED, BASE, INCARNATION, PROMISED};
@@ -23,6 +23,9 @@ pub enum RestoreError {
         /// What is wrong with it.
         error: BadRecord,
     },
+    /// What was read does not fit together.
+    #[error("the log makes no sense: {0}")]
+    Broken(#[from] BrokenLog),
     /// Something that must be there is not.
     #[error("the log has no {0}, although this node was started before; its disk has lost data")]
     Missing(&'static str),
@@ -61,9 +64,11 @@ pub(super) fn restore(log: &Log, members: u16, applied: Slot) -> Result<Durable,
     }
     let promised = read(log, PROMISED, records::read_promised)?.max(accepted);
     let entries = read_entries(log, &base)?;
+    let durable = Durable { incarnation, promised, accepted, roster, base, entries, applied };
+    durable.check(members)?;
     log.write(LogBatch { meta: vec![raised], ..LogBatch::default() })?;
     log.sync()?;
-    Ok(Durable { incarnation, promised, accepted, roster, base, entries, applied })
+    Ok(durable)
 }
 
 fn read<T>(
@@ -96,5 +101,72 @@ fn read_entries(log: &Log, base: &Base) -> Result<Vec<Entry>, RestoreError> {
             entries.push(entry.map_err(|error| RestoreError::Record { what: what(), error })?);
             next = position + 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use agora_broadcast::{Epoch, MemberId, Request, RequestId, Sequence};
+    use agora_storage::{Directory, Identity};
+
+    use super::*;
+
+    fn log(root: &tempfile::TempDir) -> Log {
+        let identity = Identity { cluster: "c".into(), node: "n".into(), database: "customer".into() };
+        Directory::open(root.path(), &identity).unwrap().log()
+    }
+
+    fn entry(slot: u64) -> (u64, Vec<u8>) {
+        let epoch = Epoch { counter: 1, coordinator: MemberId(0) };
+        let id = RequestId { sender: MemberId(0), incarnation: Incarnation(1), local_seq: slot };
+        let body = Arc::new(Request { id, commands: vec!["x".into()] });
+        let sequence = Sequence { epoch, slot: Slot(slot), requests: vec![id], time_ms: slot };
+        (slot, records::entry(&Entry { sequence, bodies: vec![body] }))
+    }
+
+    fn append(log: &Log, entries: impl Iterator<Item = u64>) {
+        log.write(LogBatch { append: entries.map(entry).collect(), ..LogBatch::default() }).unwrap();
+    }
+
+    #[test]
+    fn a_first_start_founds_and_each_later_one_is_a_new_incarnation() {
+        let root = tempfile::tempdir().unwrap();
+        let log = log(&root);
+        let first = restore(&log, 3, Slot(0)).unwrap();
+        assert_eq!(first, Durable::founding(3, Incarnation(1)));
+        append(&log, 1..=5);
+        let second = restore(&log, 3, Slot(2)).unwrap();
+        assert_eq!((second.incarnation, second.applied), (Incarnation(2), Slot(2)));
+        assert_eq!(second.entries.len(), 5);
+        assert_eq!(restore(&log, 3, Slot(2)).unwrap().incarnation, Incarnation(3));
+    }
+
+    #[test]
+    fn a_log_that_lacks_something_or_makes_no_sense_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let log = log(&root);
+        restore(&log, 3, Slot(0)).unwrap();
+        assert!(matches!(restore(&log, 2, Slot(0)), Err(RestoreError::Broken(_))), "a roster of others");
+        append(&log, 1..=3);
+        let sequenced = BTreeMap::from([((MemberId(0), Incarnation(1)), 2)]);
+        let base = Base { slot: Slot(2), sequenced, ..Durable::founding(3, Incarnation(1)).base };
+        let purge = LogBatch {
+            meta: vec![(BASE, Some(records::base(&base)))],
+            purge_upto: Some(2),
+            ..LogBatch::default()
+        };
+        log.write(purge).unwrap();
+        assert!(matches!(
+            restore(&log, 3, Slot(1)),
+            Err(RestoreError::StateBehindLog { applied: 1, base: 2 })
+        ));
+        assert_eq!(restore(&log, 3, Slot(2)).unwrap().entries.len(), 1);
+        log.write(LogBatch { append: vec![(4, vec![1, 2, 3])], ..LogBatch::default() }).unwrap();
+        assert!(matches!(restore(&log, 3, Slot(2)), Err(RestoreError::Record { .. })));
+        log.write(LogBatch { meta: vec![(ACCEPTED, None)], ..LogBatch::default() }).unwrap();
+        assert!(matches!(restore(&log, 3, Slot(2)), Err(RestoreError::Missing(ACCEPTED))));
     }
 }
