@@ -20,7 +20,11 @@ pub(crate) struct Acks {
     stored: Slot,
     /// The last slot of the log with which the accepted epoch was accepted.
     pub(crate) epoch_floor: Slot,
+    /// The last slot that is known to be committed, whether it is in this member's log or not.
     pub(crate) committed: Slot,
+    /// The log up to this slot is known to be committed. It may lag behind `committed` and even behind `delivered`: what a
+    /// snapshot covers is committed, but a log that is behind it may hold something else there.
+    pub(crate) settled: Slot,
     pub(crate) delivered: Slot,
     state_durable: Slot,
     undelivered_bytes: usize,
@@ -31,11 +35,12 @@ pub(crate) struct Acks {
 }
 
 impl Acks {
-    pub(crate) fn new(last: Slot, applied: Slot, epoch_floor: Slot) -> Self {
+    pub(crate) fn new(base: Slot, last: Slot, applied: Slot, epoch_floor: Slot) -> Self {
         Acks {
             stored: last,
             epoch_floor,
             committed: applied,
+            settled: base,
             delivered: applied,
             state_durable: Slot(0),
             undelivered_bytes: 0,
@@ -153,6 +158,7 @@ impl Member {
         let majority = self.config.majority() - usize::from(!self.config.keeps(Rule::CommitByMajority));
         let by_majority = acknowledged[(members - majority).min(members - 1)];
         self.acks.committed = self.acks.committed.max(by_majority);
+        self.acks.settled = self.acks.settled.max(by_majority.min(self.log.last()));
     }
 
     pub(crate) fn deliver(&mut self) {
@@ -193,8 +199,9 @@ impl Member {
         if self.log.bytes() <= keep_bytes + keep_bytes / 8 && self.log.len() <= keep_slots + keep_slots / 8 {
             return;
         }
-        let upto = self.log.slot_to_keep_after(keep_bytes, keep_slots).min(self.acks.state_durable);
-        if upto > self.log.base().slot && upto <= self.log.last() {
+        let covered = self.acks.state_durable.min(self.acks.settled);
+        let upto = self.log.slot_to_keep_after(keep_bytes, keep_slots).min(covered);
+        if upto > self.log.base().slot {
             self.write_unwritten();
             let base = self.log.purge_upto(upto);
             self.persist(vec![Write::Purge(base)], Then::Nothing);

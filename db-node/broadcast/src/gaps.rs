@@ -115,7 +115,11 @@ impl Member {
     }
 
     fn ask_requests(&mut self, sender: MemberId) {
-        if let Some((incarnation, from, upto)) = self.pending.gap(sender) {
+        // Who is behind gets them with the slots that list them.
+        let is_behind = self.peers.get(sender).epoch > self.accepted
+            || self.is_changing_epoch()
+            || self.gaps.entries.is_some_and(|gap| gap.attempt > 0);
+        if let Some((incarnation, from, upto)) = self.pending.gap(sender).filter(|_| !is_behind) {
             self.counters.asked += 1;
             self.send(sender, Body::AskRequests { incarnation, from, upto });
         }

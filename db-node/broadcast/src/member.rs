@@ -76,7 +76,7 @@ impl Member {
             disk: Disk::default(),
             own: Own::default(),
             sequencing: Sequencing::new(durable.accepted),
-            acks: Acks::new(log.last(), durable.applied, epoch_floor),
+            acks: Acks::new(log.base().slot, log.last(), durable.applied, epoch_floor),
             gaps: Gaps::new(members),
             reads: Reads::default(),
             peers: Peers::new(members, now.monotonic),
@@ -104,6 +104,7 @@ impl Member {
         }
         self.run_timers();
         self.settle();
+        self.pending.check(&self.log.tip().sequenced);
         std::mem::swap(&mut self.out, outputs);
     }
 
@@ -115,10 +116,11 @@ impl Member {
     }
 
     /// The protocol's part of a snapshot of the state at a delivered slot, and the accepted epoch, which a peer that
-    /// installs the snapshot is to be told. None if the log does not reach back to that slot, or the slot is not delivered.
+    /// installs the snapshot is to be told. None if the log does not reach back to that slot, or this member does not know (yet,
+    /// after a start) that its log is committed up to there.
     #[must_use]
     pub fn base_at(&self, slot: Slot) -> Option<(Epoch, Base)> {
-        if slot > self.acks.delivered {
+        if slot > self.acks.delivered || slot > self.acks.settled {
             return None;
         }
         Some((self.accepted, self.log.base_at(slot)?))

@@ -145,10 +145,18 @@ impl Pending {
                 self.ready += 1;
             }
         }
-        debug_assert!((0..).zip(&self.pools).all(|(member, pool)| {
-            pool.requests.is_empty()
-                || sequenced.next(MemberId(member), pool.incarnation).is_none_or(|next| next == pool.first)
-        }));
+        self.check(sequenced);
+    }
+
+    /// The invariant.
+    pub(crate) fn check(&self, sequenced: &Sequenced) {
+        if cfg!(debug_assertions) {
+            for (member, pool) in (0..).map(MemberId).zip(&self.pools) {
+                let next = sequenced.next(member, pool.incarnation);
+                debug_assert_eq!(next, Some(pool.first), "{member} in incarnation {}", pool.incarnation.0);
+            }
+            debug_assert_eq!(self.ready, self.pools.iter().map(|pool| pool.ready).sum::<usize>());
+        }
     }
 
     /// The log was replaced by a snapshot.

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use world::World;
-use world::trace::Detail;
+use world::trace::{Detail, To};
 
 const DEFAULT_SEEDS: u64 = 300;
 /// Once the faults stop, the group has this long to settle.
@@ -109,6 +109,7 @@ fn run(seed: u64, detail: Detail, broken: Option<Rule>) -> World {
     let temper = temper(&mut world.random);
     let mut world = World::new(members, seed, configure(temper, broken));
     world.trace.detail = detail;
+    world.trace.to = To::Stdout;
     world.network.lost_permille = temper.lost_permille;
     world.network.doubled_permille = temper.doubled_permille;
     world.network.late_permille = temper.late_permille;
@@ -284,10 +285,7 @@ fn rule_to_break() -> Option<Rule> {
 
 fn replay(seed: u64) {
     let detail = if std::env::var("AGORA_TRACE").is_ok() { Detail::Everything } else { Detail::Nothing };
-    let mut world = run(seed, detail, rule_to_break());
-    for line in world.trace.take() {
-        println!("{line}");
-    }
+    run(seed, detail, rule_to_break());
 }
 
 #[test]

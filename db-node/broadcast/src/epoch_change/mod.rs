@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::ids::{Epoch, MemberId};
 use crate::member::Member;
-use crate::message::{Body, Reason};
+use crate::message::{Body, Health, Reason};
 
 use prepare::Preparation;
 use transition::Transition;
@@ -146,12 +146,14 @@ impl Member {
             && change.preparation.is_none()
             && change.transition.is_none()
             && !change.agreed.is_some_and(|agreed| agreed.holds(self.now.monotonic))
+            && self.hears_majority()
     }
 
-    /// How many members that seem alive come before this one.
+    /// How many members that seem alive come before this one; all, if it is not healthy.
     fn rank(&self) -> u32 {
         let before = (0..self.me.0).map(MemberId).filter(|member| !self.is_silent(*member)).count();
-        u32::try_from(before).unwrap_or(u32::MAX)
+        let handicap = if self.health() == Health::Healthy { 0 } else { usize::from(self.config.members) };
+        u32::try_from(before + handicap).unwrap_or(u32::MAX)
     }
 
     fn jitter(&mut self) -> Duration {
@@ -161,8 +163,8 @@ impl Member {
     /// It came to nothing: wait, longer each time, before the next attempt.
     fn back_off(&mut self) {
         self.change.failures = self.change.failures.saturating_add(1);
-        let most = self.config.timing.change_timeout * (1 << self.change.failures.min(4)) / 2;
-        let act = self.now.monotonic + self.config.timing.change_retry + self.random.below(most);
+        let pause = self.config.timing.change_retry * (1 << self.change.failures.min(7));
+        let act = self.now.monotonic + pause / 2 + self.random.below(pause);
         if let Some(want) = &mut self.change.want {
             want.act = act;
         }

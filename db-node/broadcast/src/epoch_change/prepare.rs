@@ -18,7 +18,7 @@ use super::transition::{Role, Start};
 #[derive(Clone, Debug)]
 pub(crate) struct Preparation {
     epoch: Epoch,
-    blamed: Option<MemberId>,
+    reason: Reason,
     promises: Vec<Option<Promised>>,
     /// Since when there has been a majority.
     majority_since: Option<Duration>,
@@ -68,7 +68,7 @@ impl Member {
         let timing = &self.config.timing;
         self.change.preparation = Some(Preparation {
             epoch,
-            blamed: blamed(reason),
+            reason,
             promises: vec![None; usize::from(self.config.members)],
             majority_since: None,
             retry: now + timing.change_retry,
@@ -196,7 +196,9 @@ impl Member {
         }
         let grace_ends = preparation.majority_since.unwrap_or(now) + self.config.timing.promise_grace;
         let is_expected = |member: &MemberId| {
-            self.peers.was_heard(*member) && !self.is_silent(*member) && preparation.blamed != Some(*member)
+            self.peers.was_heard(*member)
+                && !self.is_silent(*member)
+                && blamed(preparation.reason) != Some(*member)
         };
         let is_complete = self.peer_ids().filter(is_expected).all(|member| answered & bit(member) != 0);
         if is_complete || now >= grace_ends {
@@ -241,12 +243,14 @@ impl Member {
             incarnation: promised.incarnation,
         };
         let is_kept_out = |member: MemberId| {
+            // A majority has agreed to take it in.
+            let is_asked_in = member == self.me && preparation.reason == Reason::WantsIn;
             let was_in = self.roster.iter().any(|seat| seat.member == member);
-            !was_in && self.peers.get(member).exclusion.holds(self.now.monotonic)
+            !was_in && !is_asked_in && self.peers.get(member).exclusion.holds(self.now.monotonic)
         };
         let is_fit = |(member, promised): &(MemberId, &Promised)| {
             promised.health == Health::Healthy
-                && preparation.blamed != Some(*member)
+                && blamed(preparation.reason) != Some(*member)
                 && promised.incarnation == self.known_incarnation(*member)
                 && !self.lags(promised.history.last(), longest)
                 && !is_kept_out(*member)

@@ -1,5 +1,7 @@
 //! Why there should be another epoch, as this member sees it; and what it thinks of the reasons of others.
 
+use std::time::Duration;
+
 use crate::ids::{MemberId, RosterEntry, Slot};
 use crate::member::Member;
 use crate::message::{Envelope, Health, Opinion, Reason};
@@ -22,9 +24,16 @@ impl Member {
     }
 
     fn promise_led_to_nothing(&self) -> Option<Reason> {
-        let is_over = self.now.monotonic >= self.change.moved + self.config.timing.change_timeout;
+        let is_over = self.change_came_to_nothing(self.config.timing.change_timeout);
         (is_over && self.change.preparation.is_none())
             .then_some(Reason::NeverBegan { promised: self.promised })
+    }
+
+    /// The change that is under way has not moved on for this long, or can't, since its coordinator is gone.
+    fn change_came_to_nothing(&self, limit: Duration) -> bool {
+        let coordinator = self.promised.coordinator;
+        let is_late = self.now.monotonic >= self.change.moved + limit;
+        is_late || (coordinator != self.me && self.is_silent(coordinator))
     }
 
     fn incarnation_gone(&self, seat: RosterEntry) -> Option<Reason> {
@@ -85,8 +94,7 @@ impl Member {
     /// What this member thinks of a peer's reason.
     pub(super) fn opinion(&self, from: MemberId, envelope: &Envelope, reason: Reason) -> Opinion {
         let timing = &self.config.timing;
-        let is_stuck =
-            self.is_changing_epoch() && self.now.monotonic >= self.change.moved + timing.change_timeout / 2;
+        let is_stuck = self.is_changing_epoch() && self.change_came_to_nothing(timing.change_timeout / 2);
         if self.is_changing_epoch() && !is_stuck {
             return Opinion::Disagree;
         }

@@ -38,6 +38,7 @@ impl Member {
             let slot = base.slot;
             self.log = Log::new(self.config.members, base.clone());
             self.pending.skip_to(&self.log.tip().sequenced);
+            self.acks.settled = slot;
             self.sequencing.enter_epoch(self.accepted, slot);
             self.persist(vec![Write::Purge(base)], Then::Stored { epoch: self.accepted, slot, senders: 0 });
         }

@@ -109,14 +109,14 @@ impl Member {
         };
         let from = match fork {
             // Nothing that is committed is ever dropped.
-            Fork::After(slot) if slot >= self.acks.committed.min(self.log.last()) => Some(slot),
+            Fork::After(slot) if slot >= self.acks.settled => Some(slot),
             Fork::BelowBase => None,
             Fork::After(_) | Fork::Impossible => {
                 self.counters.impossible += 1;
                 return;
             }
         };
-        if start.epoch > self.promised {
+        if start.epoch > self.promised && from != Some(start.target.last()) {
             self.raise_promise(start.epoch);
         }
         self.change.moved = self.now.monotonic;
@@ -251,7 +251,7 @@ impl Member {
     fn replace_log(&mut self, from: From) -> Vec<Write> {
         let kept = match &from {
             From::Log(slot) => *slot,
-            From::Snapshot(_) => self.acks.committed.min(self.log.last()).max(self.log.base().slot),
+            From::Snapshot(_) => self.log.base().slot,
         };
         let mut writes = Vec::new();
         let dropped = self.log.truncate_after(kept);
@@ -264,6 +264,7 @@ impl Member {
         if let From::Snapshot(base) = from {
             self.log = Log::new(self.config.members, base.clone());
             self.pending.skip_to(&self.log.tip().sequenced);
+            self.acks.settled = base.slot;
             writes.push(Write::Purge(base));
         }
         writes

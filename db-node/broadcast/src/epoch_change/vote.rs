@@ -12,6 +12,8 @@ use crate::message::{Body, Envelope, Opinion, Reason};
 pub(super) struct Question {
     reason: Reason,
     agree: u64,
+    disagree: u64,
+    attempt: u32,
     retry: Duration,
     ends: Duration,
 }
@@ -43,6 +45,8 @@ impl Member {
         self.change.question = Some(Question {
             reason,
             agree: bit(self.me),
+            disagree: 0,
+            attempt: 0,
             retry: now + timing.change_retry,
             ends: now + timing.change_timeout,
         });
@@ -57,7 +61,8 @@ impl Member {
             self.change.question = None;
             self.back_off();
         } else if now >= question.retry {
-            question.retry = now + self.config.timing.change_retry;
+            question.attempt += 1;
+            question.retry = now + self.config.timing.change_retry * (1 << question.attempt.min(8));
             let Question { reason, agree, .. } = *question;
             let body = Body::AskChange { question: self.change.questions, reason };
             for peer in self.peer_ids().filter(|peer| agree & bit(*peer) == 0) {
@@ -106,21 +111,24 @@ impl Member {
             self.counters.stale += 1;
             return;
         }
-        if let Some(question) = &mut self.change.question
-            && opinion == Opinion::Agree
-        {
-            question.agree |= bit(from);
-            self.count_opinions();
+        let Some(question) = &mut self.change.question else { return };
+        match opinion {
+            Opinion::Agree => question.agree |= bit(from),
+            Opinion::Disagree => question.disagree |= bit(from),
         }
+        self.count_opinions();
     }
 
+    /// With a majority, the change begins; when there can't be one any more, it waits.
     fn count_opinions(&mut self) {
-        let majority = self.config.majority();
-        if let Some(question) = self.change.question
-            && question.agree.count_ones() as usize >= majority
-        {
+        let (members, majority) = (usize::from(self.config.members), self.config.majority());
+        let Some(question) = self.change.question else { return };
+        if question.agree.count_ones() as usize >= majority {
             self.change.question = None;
             self.begin_preparation(question.reason);
+        } else if (members - (question.disagree & !question.agree).count_ones() as usize) < majority {
+            self.change.question = None;
+            self.back_off();
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct World {
     reads_begun: u64,
     pub reads_answered: u64,
     pub snapshots_installed: u64,
+    /// Each sync makes durable all that waits, and not just a part of it.
+    pub sync_takes_all: bool,
     /// A snapshot takes less than this many milliseconds.
     pub snapshot_ms: u64,
     /// Of a thousand promises and acceptances on their way to disk, those in which the member crashes.
@@ -151,6 +153,7 @@ impl World {
             reads_begun: 0,
             reads_answered: 0,
             snapshots_installed: 0,
+            sync_takes_all: false,
             snapshot_ms: 50,
             ambush_permille: 0,
             highest_epoch: Epoch { counter: 1, coordinator: MemberId(0) },
@@ -197,11 +200,16 @@ impl World {
         if !self.is_up(id) {
             return;
         }
-        self.trace.note(self.now, || format!("{id} crashes"));
         let waiting = self.node(id).disk.waiting.len();
         let kept = self.random.random_range(0..=waiting);
         let (durable, applied) = (self.node(id).disk.state_durable, self.node(id).disk.applied);
         let applied = Slot(self.random.random_range(durable.0..=applied.0));
+        self.crash_keeping(id, kept, applied);
+    }
+
+    /// Kills a member, of whose disk and state this much is there later.
+    pub fn crash_keeping(&mut self, id: MemberId, kept: usize, applied: Slot) {
+        self.trace.note(self.now, || format!("{id} crashes"));
         self.note_stores(id, kept);
         let buffers_lost = if self.network.are_buffers_kept { 0 } else { self.random.random() };
         let node = self.node_mut(id);
@@ -338,8 +346,9 @@ impl World {
 
     fn synced(&mut self, id: MemberId) {
         let waiting = self.node(id).disk.waiting.len();
+        assert!(waiting > 0, "a sync without a write");
         // One sync for some of what waits, as a driver does it.
-        let batches = self.random.random_range(1..=waiting.max(1)).min(waiting);
+        let batches = if self.sync_takes_all { waiting } else { self.random.random_range(1..=waiting) };
         self.note_stores(id, batches);
         let mut upto = PersistId(0);
         let mut truncated = None;

@@ -1,6 +1,5 @@
 //! What happened, in lines for people; kept only if asked for.
 
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -18,25 +17,37 @@ pub enum Detail {
     Everything,
 }
 
+/// Where the lines go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum To {
+    /// They are kept until they are taken.
+    #[default]
+    Memory,
+    /// They are printed at once, so that they are there when an assertion fails.
+    Stdout,
+}
+
 #[derive(Default)]
 pub struct Trace {
     pub detail: Detail,
-    /// Lines beyond this are dropped, the oldest first; 0: none is dropped.
-    pub most: usize,
-    lines: VecDeque<String>,
+    /// Where the lines go.
+    pub to: To,
+    lines: Vec<String>,
 }
 
 impl Trace {
+    #[allow(dead_code, reason = "the simulator prints its traces")]
     pub fn take(&mut self) -> Vec<String> {
-        self.lines.drain(..).collect()
+        std::mem::take(&mut self.lines)
     }
 
     fn add(&mut self, now: Duration, line: &str) {
         let now = now - Duration::from_secs(1);
-        if self.most > 0 && self.lines.len() >= self.most {
-            self.lines.pop_front();
+        let line = format!("{:>9.3} ms  {line}", now.as_secs_f64() * 1e3);
+        match self.to {
+            To::Memory => self.lines.push(line),
+            To::Stdout => println!("{line}"),
         }
-        self.lines.push_back(format!("{:>9.3} ms  {line}", now.as_secs_f64() * 1e3));
     }
 
     pub fn note(&mut self, now: Duration, line: impl FnOnce() -> String) {
