@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_GOLDENFILES=1 cargo test -p agora-broadcast --test scenarios` writes the traces anew; read them before you commit.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 #[allow(dead_code, reason = "the simulator uses more of it")]
 mod world;
 

@@ -145,7 +145,7 @@ impl Member {
         change.question.is_none()
             && change.preparation.is_none()
             && change.transition.is_none()
-            && !change.agreed.is_some_and(|agreed| agreed.holds(self.now.monotonic))
+            && !change.agreed.is_some_and(|agreed| self.still_holds(agreed))
             && self.hears_majority()
     }
 

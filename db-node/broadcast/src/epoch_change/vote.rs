@@ -31,12 +31,6 @@ pub(super) struct Agreed {
     until: Duration,
 }
 
-impl Agreed {
-    pub(super) fn holds(&self, now: Duration) -> bool {
-        now < self.until
-    }
-}
-
 impl Member {
     pub(super) fn ask_for_change(&mut self, reason: Reason) {
         let now = self.now.monotonic;
@@ -92,10 +86,14 @@ impl Member {
         self.send(from, Body::AnswerChange { asker: envelope.incarnation, question, opinion });
     }
 
+    pub(super) fn still_holds(&self, agreed: Agreed) -> bool {
+        self.now.monotonic < agreed.until && !self.is_silent(agreed.with)
+    }
+
     /// It agreed with someone else just now, or is on its own way to an epoch; of two that ask, the lower one goes first.
     fn is_bound_against(&self, asker: MemberId) -> bool {
-        let now = self.now.monotonic;
-        let with_other = self.change.agreed.is_some_and(|agreed| agreed.with != asker && agreed.holds(now));
+        let with_other =
+            self.change.agreed.is_some_and(|agreed| agreed.with != asker && self.still_holds(agreed));
         let goes_first = self.change.question.is_some() && self.me < asker;
         with_other || goes_first || self.change.preparation.is_some()
     }

@@ -7,6 +7,9 @@ use agora_broadcast::{Body, MemberId};
 use rand::Rng;
 use rand::rngs::StdRng;
 
+/// Whether a message from a member to another is lost.
+pub type Choice = Box<dyn FnMut(MemberId, MemberId, &Body) -> bool>;
+
 pub struct Network {
     members: u16,
     pub delay: Range<Duration>,
@@ -19,7 +22,7 @@ pub struct Network {
     pub are_buffers_kept: bool,
     cut: Vec<bool>,
     /// Messages that are lost by choice.
-    pub loses: Option<Box<dyn FnMut(MemberId, MemberId, &Body) -> bool>>,
+    pub loses: Option<Choice>,
 }
 
 impl Network {
