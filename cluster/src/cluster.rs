@@ -6,87 +6,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agora_process::{ClusterFile, Endpoint, Role};
+use agora_process::{ClusterFile, Role};
 use futures::future::{join_all, try_join_all};
 use nix::sys::signal::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
+use crate::endpoints::Endpoints;
 use crate::error::ClusterError;
 use crate::logs;
 use crate::names::{Alias, resolve};
-use crate::plan::{self, Ports};
+use crate::options::StartOptions;
+use crate::plan;
 use crate::prober::{Checksums, Prober};
 use crate::process::{Life, Place, Process, Spec};
 use crate::status::{ClusterStatus, Condition, ProcessStatus};
 
-/// How long a cluster may take to get ready, unless told otherwise.
-pub const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long processes that were told to stop may take, before they are killed.
 pub const GRACE: Duration = Duration::from_secs(5);
 /// How often a process that is not ready yet is asked again.
 const ASK_EVERY: Duration = Duration::from_millis(20);
-
-/// Which cluster to start, and how.
-#[derive(Clone, Debug)]
-pub struct StartOptions {
-    /// Its processes, addresses, data directory and tuning.
-    pub file: ClusterFile,
-    /// The program that the processes are started from: one that begins with [`dispatch`](crate::dispatch).
-    /// `None`: the program that runs now.
-    pub program: Option<PathBuf>,
-    /// How long it may take to get ready.
-    pub ready_within: Duration,
-    /// Cancelled when the caller wants no more of it: then the start ends, and what was started is stopped.
-    pub interrupt: CancellationToken,
-}
-
-impl StartOptions {
-    /// The standard cluster on this machine.
-    ///
-    /// # Errors
-    /// There is no room for its ports.
-    pub fn standard(data: impl Into<PathBuf>, ports: Ports) -> Result<Self, ClusterError> {
-        Ok(Self::from_file(plan::standard(ports, data.into())?))
-    }
-
-    /// The cluster of a cluster file: those of its processes whose addresses belong to this machine.
-    pub fn from_file(file: ClusterFile) -> Self {
-        StartOptions { file, program: None, ready_within: READY_WITHIN, interrupt: CancellationToken::new() }
-    }
-}
-
-/// Where clients and tools find the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoints {
-    /// URLs of the buyer frontends.
-    pub buyer: Vec<String>,
-    /// URLs of the seller frontends.
-    pub seller: Vec<String>,
-    /// Addresses of the customer nodes.
-    pub customer_db: Vec<String>,
-    /// Addresses of the product nodes.
-    pub product_db: Vec<String>,
-    /// URL of the financial service.
-    pub financial: String,
-}
-
-impl Endpoints {
-    /// Those of a cluster file.
-    pub fn of(file: &ClusterFile) -> Self {
-        let urls =
-            |endpoints: &[Endpoint]| endpoints.iter().map(|e| format!("http://{}", e.address)).collect();
-        let addresses = |endpoints: &[Endpoint]| endpoints.iter().map(|e| e.address.to_string()).collect();
-        Endpoints {
-            buyer: urls(&file.buyer),
-            seller: urls(&file.seller),
-            customer_db: addresses(&file.customer),
-            product_db: addresses(&file.product),
-            financial: format!("http://{}", file.financial.address),
-        }
-    }
-}
 
 /// A cluster that this program started. Cheap to clone. When the last clone is dropped, its processes are killed; better
 /// call [`Cluster::stop`], which lets them end in good order. If this program dies, they notice and end by themselves.
@@ -110,7 +49,7 @@ impl Cluster {
     /// # Errors
     /// An address is taken, a process ends at start, something is not ready in time, or the data directory is in use.
     pub async fn start(options: StartOptions) -> Result<Cluster, ClusterError> {
-        let cluster = Self::launch(&options).await?;
+        let cluster = Self::launch(&options)?;
         let ready = async {
             let own: Vec<&Process> = cluster.own().collect();
             try_join_all(own.iter().map(|process| process.start())).await?;
@@ -130,7 +69,7 @@ impl Cluster {
     }
 
     /// Takes the data directory and writes what the processes will read; starts none of them.
-    async fn launch(options: &StartOptions) -> Result<Cluster, ClusterError> {
+    fn launch(options: &StartOptions) -> Result<Cluster, ClusterError> {
         let mut file = options.file.clone();
         file.data = std::path::absolute(&file.data).map_err(ClusterError::io("find", &file.data))?;
         file.validate()?;
@@ -316,12 +255,12 @@ impl Cluster {
         let mut status = ProcessStatus::new(name, *role, *address);
         let life = process.life();
         status.pid = life.pid();
-        status.condition = match life {
+        status.set_condition(match life {
             Life::Up { .. } => Condition::Up,
             Life::Paused { .. } => Condition::Paused,
             Life::NotStarted if process.spec.place == Place::Elsewhere => Condition::Elsewhere,
             Life::NotStarted | Life::Down { .. } => Condition::Dead,
-        };
+        });
         match life {
             Life::Down { how, .. } => status.not_ready_because = Some(format!("ended: {how}")),
             Life::Paused { .. } => status.not_ready_because = Some("paused".into()),

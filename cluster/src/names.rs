@@ -79,7 +79,7 @@ mod tests {
 
     fn node(name: &str, role: Role, term: u64, says: Option<&str>) -> ProcessStatus {
         let mut node = ProcessStatus::new(name, role, ([127, 0, 0, 1], 1).into());
-        node.condition = Condition::Up;
+        node.set_condition(Condition::Up);
         node.ready = true;
         match role {
             Role::Product => (node.term, node.leader) = (Some(term), says.map(str::to_owned)),
@@ -110,7 +110,7 @@ mod tests {
             node("product-1", Role::Product, 3, Some("product-1")),
             node("product-2", Role::Product, 3, Some("product-1")),
         ];
-        nodes[0].condition = Condition::Dead;
+        nodes[0].set_condition(Condition::Dead);
         let error = resolve(Alias::ProductLeader, &status(nodes)).unwrap_err().to_string();
         assert!(error.contains("nobody is \"product-leader\""), "{error}");
     }

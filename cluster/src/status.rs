@@ -58,6 +58,8 @@ pub struct ProcessStatus {
     /// Whether it runs.
     #[serde(rename = "state")]
     pub condition: Condition,
+    /// Whether it runs and does not stand still: `state` in short.
+    pub up: bool,
     /// Whether it says that it can serve.
     pub ready: bool,
     /// Why not.
@@ -97,6 +99,7 @@ impl ProcessStatus {
             address,
             pid: None,
             condition: Condition::Dead,
+            up: false,
             ready: false,
             not_ready_because: None,
             term: None,
@@ -112,6 +115,11 @@ impl ProcessStatus {
             disk_bytes: None,
             checksum: None,
         }
+    }
+
+    pub(crate) fn set_condition(&mut self, condition: Condition) {
+        self.condition = condition;
+        self.up = condition == Condition::Up;
     }
 
     /// Takes over what a database node says of itself.

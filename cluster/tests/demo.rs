@@ -1,5 +1,7 @@
 //! The demonstration, as a newcomer runs it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod common;
 

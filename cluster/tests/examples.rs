@@ -1,5 +1,7 @@
 //! The examples are what they claim to be.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::path::Path;
 
 use agora_process::ClusterFile;

@@ -1,5 +1,7 @@
 //! The launcher with a small real cluster: started, steered, stopped; and nothing is left behind.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod common;
 
@@ -60,7 +62,10 @@ fn a_cluster_is_steered_while_it_runs_and_goes_on_from_its_disks() {
 
 fn steer(data: &Path) {
     let before = status_of("seller-1", data);
-    assert_eq!((&before["state"], &before["ready"]), (&"up".into(), &true.into()));
+    assert_eq!(
+        (&before["state"], &before["up"], &before["ready"]),
+        (&"up".into(), &true.into(), &true.into())
+    );
     assert!(done(&["kill", "seller-1"], data).contains("seller-1: killed"));
     let dead = status_of("seller-1", data);
     assert_eq!((&dead["state"], &dead["not_ready_because"]), (&"dead".into(), &"ended: SIGKILL".into()));
@@ -80,7 +85,8 @@ fn steer(data: &Path) {
 }
 
 fn buyer(launcher: &Launcher) -> BuyerClient {
-    let servers = launcher.ready["buyer"].as_array().unwrap().iter().map(|url| url.as_str().unwrap().to_owned());
+    let servers =
+        launcher.ready["buyer"].as_array().unwrap().iter().map(|url| url.as_str().unwrap().to_owned());
     BuyerClient::new(servers.collect(), ClientOptions::default()).unwrap()
 }
 

@@ -1,13 +1,16 @@
 //! The cluster that is measured: one of its own that is gone afterwards, or one that runs already.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use agora_process::ClusterFile;
 use anyhow::Context;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Cluster, Endpoints, StartOptions};
+use crate::cluster::Cluster;
+use crate::control::{Request, call};
+use crate::endpoints::Endpoints;
+use crate::options::StartOptions;
 use crate::plan::Ports;
 
 /// Where to measure.
@@ -24,9 +27,15 @@ struct Own {
 }
 
 impl Site {
-    /// A running cluster, by its file.
-    pub fn running(config: PathBuf) -> anyhow::Result<Self> {
-        Ok(Site { file: ClusterFile::read(&config)?, own: None })
+    /// A cluster that runs, here or elsewhere, by its file.
+    pub fn of_file(config: &Path) -> anyhow::Result<Self> {
+        Ok(Site { file: ClusterFile::read(config)?, own: None })
+    }
+
+    /// The cluster that runs on this data directory.
+    pub async fn running_on(data: &Path) -> anyhow::Result<Self> {
+        call(data, &Request::Status { checksums: false }).await?;
+        Self::of_file(&data.join("cluster.toml"))
     }
 
     /// A standard cluster on free ports, with nothing in it. If it does not get ready, its logs are kept.

@@ -10,9 +10,10 @@ use clap::Args;
 use tempfile::TempDir;
 
 use crate::cli::out;
-use crate::cluster::{Cluster, StartOptions};
+use crate::cluster::Cluster;
 use crate::demo::{Narrator, play};
 use crate::error::ClusterError;
+use crate::options::StartOptions;
 use crate::plan::Ports;
 
 /// As shells have it for a program that was ended by Ctrl-C.

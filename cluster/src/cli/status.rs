@@ -148,7 +148,7 @@ mod tests {
     fn the_table_tells_who_leads_and_who_is_dead() {
         let address = ([127, 0, 0, 1], 7201).into();
         let mut leader = ProcessStatus::new("product-1", Role::Product, address);
-        leader.condition = Condition::Up;
+        leader.set_condition(Condition::Up);
         leader.ready = true;
         leader.raft_role = Some("leader".into());
         leader.term = Some(3);

@@ -10,8 +10,10 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::out;
-use crate::cluster::{Cluster, Endpoints, READY_WITHIN, StartOptions};
+use crate::cluster::Cluster;
 use crate::control;
+use crate::endpoints::Endpoints;
+use crate::options::{READY_WITHIN, StartOptions};
 use crate::plan::{Ports, STANDARD_BASE, standard};
 use crate::prober::Checksums;
 use crate::process::{Life, Wanted};
@@ -51,12 +53,14 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     options.interrupt = stop.clone();
     let started = std::time::Instant::now();
     let cluster = Cluster::start(options).await?;
-    let serving = control::serve(cluster.clone(), stop.clone());
-    if serving.is_ok() {
+    let served = async {
+        control::serve(cluster.clone(), stop.clone())?;
         report_deaths(&cluster);
         announce(&cluster, started.elapsed(), args.json).await?;
         stop.cancelled().await;
-    }
+        anyhow::Ok(())
+    };
+    let served = served.await;
     if !args.json {
         out::line("stopping");
     }
@@ -64,8 +68,7 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     if !killed.is_empty() {
         out::note(&format!("had to be killed: {}", killed.join(", ")));
     }
-    serving?;
-    Ok(ExitCode::SUCCESS)
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 fn cluster_file(args: &UpArgs) -> anyhow::Result<ClusterFile> {

@@ -5,7 +5,7 @@ use agora_clients::{BuyerClient, ClientOptions, Error, SellerClient, Start};
 use anyhow::bail;
 use uuid::Uuid;
 
-use crate::cluster::Endpoints;
+use crate::endpoints::Endpoints;
 
 /// Nine payments of ten are approved, so this many declines in a row are one in 10^20.
 const PAYMENT_TRIES: u32 = 20;

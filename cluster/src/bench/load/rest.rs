@@ -8,7 +8,7 @@ use rand::Rng;
 use uuid::Uuid;
 
 use super::{Miss, Next};
-use crate::cluster::Endpoints;
+use crate::endpoints::Endpoints;
 
 /// Each account costs the frontends two password hashes.
 const PREPARED_AT_A_TIME: usize = 8;

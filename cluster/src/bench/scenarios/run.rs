@@ -127,11 +127,10 @@ async fn on(
             () = stop.cancelled() => Ok(None),
         }
     };
-    let (played, struck) = tokio::join!(everyone, struck);
-    played?;
+    let ((), struck) = tokio::try_join!(everyone, struck)?;
     let took = began.elapsed();
     let samples = std::mem::take(&mut *samples.lock());
-    RunReport::new(setting, struck?.unwrap_or_default(), began, took, &samples)
+    RunReport::new(setting, struck.unwrap_or_default(), began, took, &samples)
 }
 
 /// The clients, each with its script and its dice.

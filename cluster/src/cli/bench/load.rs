@@ -59,8 +59,8 @@ pub async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let stop = shutdown_signal().context("can't listen for signals")?;
     let site = match (&args.data, &args.config) {
         (None, None) => Site::start(&stop).await?,
-        (Some(data), _) => Site::running(data.join("cluster.toml"))?,
-        (None, Some(config)) => Site::running(config.clone())?,
+        (Some(data), _) => Site::running_on(data).await?,
+        (None, Some(config)) => Site::of_file(config)?,
     };
     let measured = measure(&args, &site, &stop).await;
     site.stop().await;

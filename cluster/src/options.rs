@@ -1,0 +1,41 @@
+//! Which cluster to start, and how.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use agora_process::ClusterFile;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::ClusterError;
+use crate::plan::{self, Ports};
+
+/// How long a cluster may take to get ready, unless told otherwise.
+pub const READY_WITHIN: Duration = Duration::from_secs(30);
+/// Which cluster to start, and how.
+#[derive(Clone, Debug)]
+pub struct StartOptions {
+    /// Its processes, addresses, data directory and tuning.
+    pub file: ClusterFile,
+    /// The program that the processes are started from: one that begins with [`dispatch`](crate::dispatch).
+    /// `None`: the program that runs now.
+    pub program: Option<PathBuf>,
+    /// How long it may take to get ready.
+    pub ready_within: Duration,
+    /// Cancelled when the caller wants no more of it: then the start ends, and what was started is stopped.
+    pub interrupt: CancellationToken,
+}
+
+impl StartOptions {
+    /// The standard cluster on this machine.
+    ///
+    /// # Errors
+    /// There is no room for its ports.
+    pub fn standard(data: impl Into<PathBuf>, ports: Ports) -> Result<Self, ClusterError> {
+        Ok(Self::from_file(plan::standard(ports, data.into())?))
+    }
+
+    /// The cluster of a cluster file: those of its processes whose addresses belong to this machine.
+    pub fn from_file(file: ClusterFile) -> Self {
+        StartOptions { file, program: None, ready_within: READY_WITHIN, interrupt: CancellationToken::new() }
+    }
+}
