@@ -1,0 +1,81 @@
+//! A whole run of the program: a cluster, clients, faults, checks; and what it writes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn chaos(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_chaos")).args(args).output().unwrap()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn promises_hold_while_frontends_and_product_nodes_are_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (history, reports) = (directory.path().join("history.jsonl"), directory.path().join("reports"));
+    let seed = std::env::var("AGORA_SEED").unwrap_or_else(|_| rand::random::<u32>().to_string());
+    println!("AGORA_SEED={seed}");
+    let output = chaos(&[
+        "run",
+        "--plan",
+        "replica-kill",
+        "--seconds",
+        "6",
+        "--seed",
+        &seed,
+        "--history",
+        history.to_str().unwrap(),
+        "--report",
+        reports.to_str().unwrap(),
+        "--data",
+        directory.path().join("data").to_str().unwrap(),
+    ]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("Every promise was kept") && text.contains(&format!("Seed {seed}")), "{text}");
+
+    let report = json(&reports.join("report.json"));
+    assert_eq!(report["ending"], "held");
+    let happened = |what: &str| {
+        report["timeline"].as_array().unwrap().iter().filter(|entry| entry["what"] == what).count()
+    };
+    assert!(happened("killed") > 0 && happened("killed") == happened("ready"), "{report:#}");
+    let checks = report["checks"].as_array().unwrap();
+    assert!(
+        checks.len() == 8 && checks.iter().all(|check| check["examined"].as_u64().unwrap() > 0),
+        "{checks:#?}"
+    );
+
+    let lines = std::fs::read_to_string(&history).unwrap();
+    let mut operations = 0;
+    for line in lines.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let outcome = event["outcome"].as_str().unwrap();
+        assert!(["ok", "fail", "info"].contains(&outcome), "{line}");
+        assert_eq!(event["end_ns"].is_null(), outcome == "info", "{line}");
+        assert!(
+            event["end_ns"].is_null() || event["end_ns"].as_u64() >= event["start_ns"].as_u64(),
+            "{line}"
+        );
+        assert!(event["client"].is_u64() && event["op"].is_string() && event["key"].is_string(), "{line}");
+        operations += 1;
+    }
+    assert!(operations > 100 && operations >= report["availability"]["operations"].as_u64().unwrap());
+}
+
+#[test]
+fn what_can_not_be_run_is_told_with_status_2() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("precious"), "data").unwrap();
+    let output = chaos(&["run", "--seconds", "1", "--data", directory.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is not empty"));
+    assert_eq!(chaos(&["run", "--seconds", "0"]).status.code(), Some(2));
+    assert_eq!(chaos(&["run", "--plan", "nonsense"]).status.code(), Some(2));
+}
