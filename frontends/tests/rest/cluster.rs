@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, Weak};
@@ -18,6 +19,12 @@ use tempfile::TempDir;
 const NODE_ARGUMENTS: &str = "AGORA_TEST_NODE_ARGUMENTS";
 /// How long a cluster may take to be ready, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where free ports are looked for: below those that the system gives to connections, which could take one between its being
+/// found free and its being used.
+const PORTS: Range<u16> = 12_000..32_000;
+/// How often a cluster is started anew because somebody else took a port.
+const STARTS: usize = 5;
 
 /// How many of each, and how it is tuned.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +74,20 @@ pub fn shared() -> Arc<Cluster> {
 impl Cluster {
     /// Starts a cluster, and waits until all of it is ready.
     pub fn start(shape: Shape) -> Self {
+        let mut started = Cluster::spawn(shape);
+        for _ in 1..STARTS {
+            if started.is_up() {
+                break;
+            }
+            started = Cluster::spawn(shape);
+        }
+        for url in started.readiness() {
+            started.wait_for(&url);
+        }
+        started
+    }
+
+    fn spawn(shape: Shape) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = cluster_file(shape, directory.path().join("data"));
         std::fs::write(directory.path().join("cluster.toml"), file.to_toml().unwrap()).unwrap();
@@ -79,15 +100,33 @@ impl Cluster {
             processes: Mutex::new(Vec::new()),
             directory,
         };
-        let names: Vec<String> = cluster.file.processes().map(|(_, name, _)| name.to_owned()).collect();
-        for name in &names {
+        for (_, name, _) in cluster.file.processes() {
             cluster.run(name);
         }
-        for url in cluster.buyers.iter().chain(&cluster.sellers) {
-            cluster.wait_for(&format!("{url}/readyz"));
-        }
-        cluster.wait_for(&format!("http://{}/healthz", cluster.file.financial.address));
         cluster
+    }
+
+    fn readiness(&self) -> Vec<String> {
+        let frontends = self.buyers.iter().chain(&self.sellers).map(|url| format!("{url}/readyz"));
+        frontends.chain([format!("http://{}/healthz", self.file.financial.address)]).collect()
+    }
+
+    /// Waits until all of it is ready; false if a process could not have its port.
+    fn is_up(&self) -> bool {
+        let began = Instant::now();
+        for url in self.readiness() {
+            while !get(&url).is_ok_and(|(status, _)| status == 200) {
+                let names = self.file.processes().map(|(_, name, _)| name);
+                if names.into_iter().any(|name| self.logged(name).contains("Address already in use")) {
+                    return false;
+                }
+                if began.elapsed() > PATIENCE {
+                    return true;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        true
     }
 
     /// Starts a process by its name.
@@ -208,11 +247,12 @@ fn get(url: &str) -> std::io::Result<(u16, String)> {
 fn cluster_file(shape: Shape, data: PathBuf) -> ClusterFile {
     // All are held until all are known, so that no two are the same.
     let mut held = Vec::new();
-    let mut address = || {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        held.push(listener);
-        address
+    let mut address = || loop {
+        let port = rand::random_range(PORTS);
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            held.push(listener);
+            return SocketAddr::from(([127, 0, 0, 1], port));
+        }
     };
     let mut endpoints = |role: &str, count: usize| -> Vec<Endpoint> {
         (1..=count).map(|n| Endpoint { name: format!("{role}-{n}"), address: address() }).collect()
