@@ -57,16 +57,12 @@ pub async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
         bail!("the customer database has nothing to search; choose --target product or rest");
     }
     let stop = shutdown_signal().context("can't listen for signals")?;
-    let site = match (&args.data, &args.config) {
-        (None, None) => Site::start(&stop).await?,
-        (Some(data), _) => Site::running_on(data).await?,
-        (None, Some(config)) => Site::of_file(config)?,
-    };
-    let measured = measure(&args, &site, &stop).await;
-    site.stop().await;
-    let report = match measured {
+    let report = match on_site(&args, &stop).await {
         Ok(report) => report,
-        Err(_) if stop.is_cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
+        Err(_) if stop.is_cancelled() => {
+            out::note("interrupted; everything is stopped again");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
         Err(error) => return Err(error),
     };
     // With the JSON on standard output, what people read goes elsewhere.
@@ -78,6 +74,17 @@ pub async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
         super::write_json(path, &report)?;
     }
     Ok(if stop.is_cancelled() { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+async fn on_site(args: &LoadArgs, stop: &CancellationToken) -> anyhow::Result<Report> {
+    let site = match (&args.data, &args.config) {
+        (None, None) => Site::start(stop).await?,
+        (Some(data), _) => Site::running_on(data).await?,
+        (None, Some(config)) => Site::of_file(config)?,
+    };
+    let measured = measure(args, &site, stop).await;
+    site.stop().await;
+    measured
 }
 
 async fn measure(args: &LoadArgs, site: &Site, stop: &CancellationToken) -> anyhow::Result<Report> {

@@ -95,7 +95,12 @@ pub async fn scenarios(args: ScenariosArgs) -> anyhow::Result<ExitCode> {
         }
     }
     progress.bar.finish_and_clear();
-    tell(&args, &report)?;
+    if stop.is_cancelled() {
+        out::note("interrupted; everything is stopped again");
+    }
+    if !report.runs.is_empty() {
+        tell(&args, &report)?;
+    }
     match failed {
         Some(error) => Err(error),
         None if stop.is_cancelled() => Ok(ExitCode::from(INTERRUPTED)),
