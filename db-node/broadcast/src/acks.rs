@@ -35,12 +35,13 @@ pub(crate) struct Acks {
 }
 
 impl Acks {
-    pub(crate) fn new(base: Slot, last: Slot, applied: Slot, epoch_floor: Slot) -> Self {
+    /// The log up to `settled` is known to be the one that led to the state applied.
+    pub(crate) fn new(settled: Slot, last: Slot, applied: Slot, epoch_floor: Slot) -> Self {
         Acks {
             stored: last,
             epoch_floor,
             committed: applied,
-            settled: base,
+            settled,
             delivered: applied,
             state_durable: Slot(0),
             undelivered_bytes: 0,
@@ -167,7 +168,12 @@ impl Member {
             let slot = self.acks.delivered.next();
             let Some(entry) = self.log.get(slot) else { break };
             let bytes = entry_bytes(entry);
-            let delivery = Delivery { slot, time_ms: entry.sequence.time_ms, requests: entry.bodies.clone() };
+            let delivery = Delivery {
+                slot,
+                epoch: entry.sequence.epoch,
+                time_ms: entry.sequence.time_ms,
+                requests: entry.bodies.clone(),
+            };
             for id in &entry.sequence.requests {
                 if id.sender == self.me && id.incarnation == self.incarnation {
                     self.own.delivered(id.local_seq);

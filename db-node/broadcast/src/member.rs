@@ -63,6 +63,9 @@ impl Member {
         let mut pending = Pending::new(members, &log.tip().sequenced, config.bounds.request_window());
         pending.announce(config.me, durable.incarnation, 0, &log.tip().sequenced);
         let epoch_floor = log.floor_of(durable.accepted);
+        // By the prefix property: if the log has that slot from that epoch, it has the same below it.
+        let agrees = log.history().epoch_at(durable.applied) == Some(durable.applied_epoch);
+        let settled = if agrees { durable.applied } else { log.base().slot };
         Member {
             me: config.me,
             incarnation: durable.incarnation,
@@ -76,7 +79,7 @@ impl Member {
             disk: Disk::default(),
             own: Own::default(),
             sequencing: Sequencing::new(durable.accepted),
-            acks: Acks::new(log.base().slot, log.last(), durable.applied, epoch_floor),
+            acks: Acks::new(settled, log.last(), durable.applied, epoch_floor),
             gaps: Gaps::new(members),
             reads: Reads::default(),
             peers: Peers::new(members, now.monotonic),
@@ -154,7 +157,9 @@ impl Member {
             Body::ReadAnswer { reader, round, slot } => {
                 self.take_read_answer(from, &envelope, reader, round, slot)
             }
-            Body::AskChange { question, reason } => self.answer_change(from, &envelope, question, reason),
+            Body::AskChange { question, reason, last } => {
+                self.answer_change(from, &envelope, question, reason, last)
+            }
             Body::AnswerChange { asker, question, opinion } => {
                 self.take_opinion(from, asker, question, opinion)
             }

@@ -98,6 +98,8 @@ pub enum Body {
         question: u64,
         /// Why.
         reason: Reason,
+        /// Where the asker's log ends, so that who is far behind does not coordinate.
+        last: Slot,
     },
     /// The answer to a pre-vote.
     AnswerChange {

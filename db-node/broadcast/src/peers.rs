@@ -23,6 +23,9 @@ pub(crate) struct Peer {
     pub(crate) epoch: Epoch,
     /// What it acknowledged in that epoch.
     pub(crate) acknowledged: Slot,
+    /// The epoch that it promised last, and since when it has promised that and not accepted it.
+    pub(crate) promised: Epoch,
+    pub(crate) stuck_since: Option<Duration>,
     /// What it was told last of what this member acknowledges.
     pub(crate) told: Slot,
     /// It reads, and waits for acknowledgements up to here.
@@ -63,6 +66,8 @@ impl Peers {
             incarnation: Incarnation(0),
             epoch: nothing,
             acknowledged: Slot(0),
+            promised: nothing,
+            stuck_since: None,
             told: Slot(0),
             awaits: Slot(0),
             health: Health::Healthy,
@@ -104,6 +109,7 @@ impl Peers {
         if envelope.incarnation > peer.incarnation {
             peer.incarnation = envelope.incarnation;
             (peer.epoch, peer.acknowledged) = (envelope.epoch, Slot(0));
+            (peer.promised, peer.stuck_since) = (envelope.epoch, None);
             peer.health = Health::Healthy;
             peer.awaits = Slot(0);
             peer.lost = None;
@@ -111,6 +117,13 @@ impl Peers {
         peer.last_heard = Some(now);
         if peer.lost.is_some_and(|lost| now >= lost + timing.lost_grace) {
             peer.lost = None;
+        }
+        if envelope.promised > peer.promised {
+            peer.promised = envelope.promised;
+            peer.stuck_since = Some(now);
+        }
+        if envelope.epoch >= peer.promised {
+            peer.stuck_since = None;
         }
         if envelope.epoch > peer.epoch {
             (peer.epoch, peer.acknowledged) = (envelope.epoch, envelope.acknowledged);

@@ -88,6 +88,9 @@ pub struct Durable {
     pub entries: Vec<Entry>,
     /// The last slot that is applied to the state on this member's disk; at least `base.slot`. Delivery goes on after it.
     pub applied: Slot,
+    /// The epoch in which that slot was assigned, as its delivery or the snapshot's base said: it tells whether the log agrees
+    /// with the state up to there, which it need not if the state came with a snapshot just before a crash.
+    pub applied_epoch: Epoch,
 }
 
 /// A log on disk that no member can have written.
@@ -149,6 +152,7 @@ impl Durable {
             base: Base { slot: Slot(0), epoch: founding, time_ms: 0, sequenced: BTreeMap::new() },
             entries: Vec::new(),
             applied: Slot(0),
+            applied_epoch: founding,
         }
     }
 }
@@ -197,7 +201,8 @@ pub enum Input {
         /// The last slot that it covers.
         slot: Slot,
     },
-    /// The state of a peer, whole, is installed and durable in the state store: the answer to `Output::NeedSnapshot`.
+    /// The state of a peer, whole, is installed and durable in the state store: the answer to `Output::NeedSnapshot`. Or the
+    /// state here covered all of it already.
     SnapshotInstalled {
         /// The accepted epoch of the peer when it gave `base`: both as its `Member::base_at` told.
         epoch: Epoch,
@@ -310,6 +315,8 @@ pub enum Write {
 pub struct Delivery {
     /// Slots are delivered in order, without holes.
     pub slot: Slot,
+    /// The epoch in which the slot was assigned.
+    pub epoch: Epoch,
     /// The slot's time in milliseconds since the Unix epoch.
     pub time_ms: u64,
     /// What to apply, in order.

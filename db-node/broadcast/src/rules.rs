@@ -36,13 +36,11 @@ pub enum Rule {
     ReadOfThisIncarnation,
     /// What an epoch started from counts for reads before it is durable in that epoch.
     ReadFloorAtEpochStart,
-    /// A snapshot from a later epoch is no part of this epoch's history.
-    SnapshotOfThisHistory,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Rule; 17] = [
+    pub const ALL: [Rule; 16] = [
         Rule::DurableBeforeAcknowledged,
         Rule::CommitByMajority,
         Rule::AcknowledgedInThisEpoch,
@@ -59,7 +57,6 @@ impl Rule {
         Rule::ReadByMajority,
         Rule::ReadOfThisIncarnation,
         Rule::ReadFloorAtEpochStart,
-        Rule::SnapshotOfThisHistory,
     ];
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::ids::{MemberId, RosterEntry, Slot};
 use crate::member::Member;
 use crate::message::{Envelope, Health, Opinion, Reason};
+use crate::peers::Peer;
 
 impl Member {
     /// The most pressing reason for another epoch.
@@ -20,6 +21,7 @@ impl Member {
             .or_else(|| silent().map(|seat| Reason::Silent { member: seat.member }))
             .or_else(|| unhealthy().map(|seat| Reason::Unhealthy { member: seat.member }))
             .or_else(|| self.slot_held_up())
+            .or_else(|| self.peer_is_stuck())
             .or_else(|| self.wants_in())
     }
 
@@ -58,6 +60,20 @@ impl Member {
         self.health_of(member) != Health::Healthy && self.roster.iter().any(is_better)
     }
 
+    /// A peer has promised an epoch that never began, and can't go back. It may be too far behind to coordinate one itself.
+    fn peer_is_stuck(&self) -> Option<Reason> {
+        let limit = 2 * self.config.timing.change_timeout;
+        let is_stuck = |peer: &Peer| {
+            peer.promised > self.promised
+                && peer.stuck_since.is_some_and(|since| self.now.monotonic >= since + limit)
+        };
+        let stuck = self.peer_ids().filter(|peer| !self.is_silent(*peer)).map(|peer| self.peers.get(peer));
+        stuck
+            .into_iter()
+            .find(|peer| is_stuck(peer))
+            .map(|peer| Reason::NeverBegan { promised: peer.promised })
+    }
+
     fn slot_held_up(&self) -> Option<Reason> {
         let since = self.sequencing.turn_since()?;
         let slot = self.log.last().next();
@@ -92,10 +108,13 @@ impl Member {
     }
 
     /// What this member thinks of a peer's reason.
-    pub(super) fn opinion(&self, from: MemberId, envelope: &Envelope, reason: Reason) -> Opinion {
+    pub(super) fn opinion(&self, from: MemberId, envelope: &Envelope, reason: Reason, last: Slot) -> Opinion {
         let timing = &self.config.timing;
         let is_stuck = self.is_changing_epoch() && self.change_came_to_nothing(timing.change_timeout / 2);
-        if self.is_changing_epoch() && !is_stuck {
+        // Who is far behind would have to fetch a lot before the epoch could begin.
+        let lags = envelope.epoch < self.accepted
+            || (envelope.epoch == self.accepted && self.lags(last, self.log.last()));
+        if lags || (self.is_changing_epoch() && !is_stuck) {
             return Opinion::Disagree;
         }
         let agrees = match reason {

@@ -6,7 +6,6 @@ use crate::ids::{Epoch, MemberId};
 use crate::log::Log;
 use crate::member::Member;
 use crate::port::{Base, Output, Write};
-use crate::rules::Rule;
 
 impl Member {
     /// Asks the driver for a peer's state, now and then.
@@ -30,10 +29,9 @@ impl Member {
             self.own.delivered(*local_seq);
         }
         self.skip_delivery_to(base.slot);
-        let is_of_history = epoch <= self.accepted || !self.config.keeps(Rule::SnapshotOfThisHistory);
         if self.change.transition.is_some() {
             self.take_snapshot_into_transition(epoch, &base);
-        } else if !self.is_changing_epoch() && is_of_history && base.slot > self.log.last() {
+        } else if !self.is_changing_epoch() && epoch <= self.accepted && base.slot > self.log.last() {
             self.write_unwritten();
             let slot = base.slot;
             self.log = Log::new(self.config.members, base.clone());

@@ -214,8 +214,7 @@ impl Member {
         let members = self.config.members;
         let Some(transition) = &mut self.change.transition else { return };
         let is_ahead = transition.tip.as_ref().is_none_or(|tip| base.slot > tip.slot);
-        let is_of_history = epoch <= transition.epoch() || !self.config.keeps(Rule::SnapshotOfThisHistory);
-        if is_of_history && is_ahead {
+        if epoch <= transition.epoch() && is_ahead {
             transition.from = From::Snapshot(base.clone());
             transition.fetched.clear();
             transition.tip = Some(Tip::new(members, base));

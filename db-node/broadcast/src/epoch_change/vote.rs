@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::acks::bit;
-use crate::ids::{Incarnation, MemberId};
+use crate::ids::{Incarnation, MemberId, Slot};
 use crate::member::Member;
 use crate::message::{Body, Envelope, Opinion, Reason};
 
@@ -44,7 +44,7 @@ impl Member {
             retry: now + timing.change_retry,
             ends: now + timing.change_timeout,
         });
-        self.send_all(Body::AskChange { question: self.change.questions, reason });
+        self.send_all(Body::AskChange { question: self.change.questions, reason, last: self.log.last() });
         self.count_opinions();
     }
 
@@ -58,7 +58,7 @@ impl Member {
             question.attempt += 1;
             question.retry = now + self.config.timing.change_retry * (1 << question.attempt.min(8));
             let Question { reason, agree, .. } = *question;
-            let body = Body::AskChange { question: self.change.questions, reason };
+            let body = Body::AskChange { question: self.change.questions, reason, last: self.log.last() };
             for peer in self.peer_ids().filter(|peer| agree & bit(*peer) == 0) {
                 self.send(peer, body.clone());
             }
@@ -71,10 +71,11 @@ impl Member {
         envelope: &Envelope,
         question: u64,
         reason: Reason,
+        last: Slot,
     ) {
         let opinion = match self.is_bound_against(from) {
             true => Opinion::Disagree,
-            false => self.opinion(from, envelope, reason),
+            false => self.opinion(from, envelope, reason, last),
         };
         if opinion == Opinion::Agree {
             let until = self.now.monotonic + 3 * self.config.timing.change_retry;

@@ -1,8 +1,8 @@
 //! A disk that forgets what was not synced: writes wait in a queue; a crash keeps some first part of it, and loses the rest.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use agora_broadcast::{Base, Durable, Entry, Incarnation, PersistId, Slot, Write};
+use agora_broadcast::{Base, Durable, Entry, Epoch, Incarnation, PersistId, Slot, Write};
 
 #[derive(Clone, Debug)]
 pub struct Disk {
@@ -12,12 +12,15 @@ pub struct Disk {
     /// The state store: applied up to here, and durable up to there.
     pub applied: Slot,
     pub state_durable: Slot,
+    /// The epochs of the applied slots that a crash may take the state back to.
+    pub applied_epochs: BTreeMap<Slot, Epoch>,
 }
 
 impl Disk {
     pub fn founding(members: u16) -> Self {
         let durable = Durable::founding(members, Incarnation(1));
-        Disk { durable, waiting: VecDeque::new(), applied: Slot(0), state_durable: Slot(0) }
+        let applied_epochs = BTreeMap::from([(Slot(0), durable.accepted)]);
+        Disk { durable, waiting: VecDeque::new(), applied: Slot(0), state_durable: Slot(0), applied_epochs }
     }
 
     pub fn last(&self) -> Slot {
@@ -27,6 +30,16 @@ impl Disk {
     pub fn entry(&self, slot: Slot) -> Option<&Entry> {
         let index = slot.0.checked_sub(self.durable.base.slot.0 + 1)?;
         self.durable.entries.get(usize::try_from(index).unwrap())
+    }
+
+    pub fn apply(&mut self, slot: Slot, epoch: Epoch) {
+        self.applied = slot;
+        self.applied_epochs.insert(slot, epoch);
+    }
+
+    pub fn sync_state(&mut self) {
+        self.state_durable = self.applied;
+        self.applied_epochs = self.applied_epochs.split_off(&self.state_durable);
     }
 
     /// Makes the first batch that waits durable.
@@ -83,6 +96,7 @@ impl Disk {
         self.waiting.clear();
         assert!(applied >= self.state_durable && applied <= self.applied);
         self.applied = applied;
+        self.applied_epochs.retain(|slot, _| *slot <= applied);
     }
 
     /// What a member finds that starts now.
@@ -92,6 +106,7 @@ impl Disk {
     }
 
     pub fn found(&self) -> Durable {
-        Durable { applied: self.applied, ..self.durable.clone() }
+        let applied_epoch = self.applied_epochs[&self.applied];
+        Durable { applied: self.applied, applied_epoch, ..self.durable.clone() }
     }
 }

@@ -4,6 +4,8 @@
 pub mod checker;
 pub mod disk;
 pub mod network;
+#[allow(dead_code, reason = "scenarios make their own schedules")]
+pub mod schedule;
 pub mod trace;
 
 use std::cmp::Reverse;
@@ -294,6 +296,7 @@ impl World {
         }
         if matches!(event, Event::Restart { .. }) {
             self.restart(id);
+            self.read(id);
             return;
         }
         if node.member.is_none() {
@@ -319,7 +322,7 @@ impl World {
             }
             Event::StateSynced { .. } => {
                 let node = self.node_mut(id);
-                node.disk.state_durable = node.disk.applied;
+                node.disk.sync_state();
                 let slot = node.disk.applied;
                 self.step(id, Input::StateDurable { slot });
             }
@@ -394,8 +397,8 @@ impl World {
         self.trace.note(self.now, || format!("{id} installs a snapshot up to slot {}", base.slot));
         let node = self.node_mut(id);
         if base.slot > node.disk.applied {
-            node.disk.applied = base.slot;
-            node.disk.state_durable = base.slot;
+            node.disk.apply(base.slot, base.epoch);
+            node.disk.sync_state();
         }
         node.unanswered.clear();
         self.snapshots_installed += 1;
@@ -479,7 +482,7 @@ impl World {
         self.trace.delivers(self.now, id, delivery);
         let node = &mut self.nodes[usize::from(id.0)];
         assert_eq!(delivery.slot, node.disk.applied.next(), "no holes at {id}");
-        node.disk.applied = delivery.slot;
+        node.disk.apply(delivery.slot, delivery.epoch);
         for request in &delivery.requests {
             node.unanswered.remove(&request.id);
         }

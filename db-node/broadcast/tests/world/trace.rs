@@ -171,7 +171,7 @@ fn describe(message: &Message) -> String {
         }
         Body::ReadQuery { round } => format!("ReadQuery {round}"),
         Body::ReadAnswer { round, slot, .. } => format!("ReadAnswer {round}: slot {slot}"),
-        Body::AskChange { question, reason: why } => format!("AskChange {question}: {}", reason(why)),
+        Body::AskChange { question, reason: why, .. } => format!("AskChange {question}: {}", reason(why)),
         Body::AnswerChange { question, opinion, .. } => format!("AnswerChange {question}: {opinion:?}"),
         Body::Prepare { epoch } => format!("Prepare {epoch}"),
         Body::Promise { epoch, accepted, history, .. } => {

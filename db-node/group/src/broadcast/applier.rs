@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-use agora_broadcast::{Delivery, Slot};
+use agora_broadcast::{Delivery, Epoch, Slot};
 use agora_machine::{StateMachine, Timestamp};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -29,8 +29,8 @@ pub(super) enum Job {
         /// For some of the delivery's requests, by their index in it.
         answers: Vec<(usize, Answers)>,
     },
-    /// A state that covers all slots up to this one, to be installed unless there is a later one already.
-    Install { slot: Slot, file: PathBuf, done: oneshot::Sender<Result<(), String>> },
+    /// A state that covers all slots up to this one, assigned in this epoch, to be installed unless there is a later one already.
+    Install { slot: Slot, epoch: Epoch, file: PathBuf, done: oneshot::Sender<Result<(), String>> },
 }
 
 /// Starts the thread. It ends when the senders are dropped and all is applied, or when the store fails, which is fatal.
@@ -63,9 +63,9 @@ fn run<M: StateMachine>(
             next = if batch.commands.len() < BATCH_COMMANDS { jobs.try_recv().ok() } else { None };
         }
         batch.apply(replica, applied)?;
-        if let Some(Job::Install { slot, file, done }) = next {
+        if let Some(Job::Install { slot, epoch, file, done }) = next {
             // Who asked for it is gone only when the node stops.
-            let _ = done.send(install(replica, applied, slot, &file)?);
+            let _ = done.send(install(replica, applied, (slot, epoch), &file)?);
         }
     }
     Ok(())
@@ -74,6 +74,8 @@ fn run<M: StateMachine>(
 /// Slots that are applied together.
 struct Batch {
     slot: Slot,
+    /// The epoch in which the last of them was assigned.
+    epoch: Option<Epoch>,
     commands: Vec<(Timestamp, Bytes)>,
     /// Where the commands of a request begin, and who waits for them.
     answers: Vec<(usize, Answers)>,
@@ -81,7 +83,7 @@ struct Batch {
 
 impl Batch {
     fn after(slot: Slot) -> Self {
-        Batch { slot, commands: Vec::new(), answers: Vec::new() }
+        Batch { slot, epoch: None, commands: Vec::new(), answers: Vec::new() }
     }
 
     fn add(&mut self, delivery: &Delivery, answers: Vec<(usize, Answers)>) {
@@ -98,14 +100,12 @@ impl Batch {
             }
             self.commands.extend(request.commands.iter().map(|command| (time, command.clone())));
         }
-        self.slot = delivery.slot;
+        (self.slot, self.epoch) = (delivery.slot, Some(delivery.epoch));
     }
 
     fn apply<M: StateMachine>(self, replica: &Replica<M>, applied: &Applied) -> Result<(), ReplicaError> {
-        if self.slot == applied.slot() {
-            return Ok(());
-        }
-        let responses = replica.apply(&self.commands, position::of(self.slot))?;
+        let Some(epoch) = self.epoch else { return Ok(()) };
+        let responses = replica.apply(&self.commands, position::of(self.slot, epoch))?;
         applied.advance(self.slot);
         for (start, answers) in self.answers {
             for (answer, response) in answers.into_iter().zip(responses.iter().skip(start)) {
@@ -117,21 +117,22 @@ impl Batch {
     }
 }
 
-/// Installs a snapshot. A bad one is told to who took it; a store that fails is an error.
+/// Installs a snapshot, unless the state covers all that it does. A bad one is told to who took it; a store that fails is an
+/// error.
 fn install<M: StateMachine>(
     replica: &Replica<M>,
     applied: &Applied,
-    slot: Slot,
+    (slot, epoch): (Slot, Epoch),
     file: &Path,
 ) -> Result<Result<(), String>, ReplicaError> {
     if slot <= applied.slot() {
-        return Ok(Err(format!("it covers slot {slot}, but the state here is at {}", applied.slot())));
+        return Ok(Ok(()));
     }
     let records = match snapshot_take::read(file) {
         Ok(records) => records,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    match replica.try_install(records, position::of(slot)) {
+    match replica.try_install(records, position::of(slot, epoch)) {
         Ok(()) => {
             applied.advance(slot);
             Ok(Ok(()))

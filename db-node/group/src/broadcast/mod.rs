@@ -123,8 +123,9 @@ pub fn start<M: StateMachine>(
     let (me, members) = (MemberId(number(options.me)?), number(peers.all.len())?);
     let (log, scratch) = (options.directory.log(), options.directory.scratch().map_err(RestoreError::from)?);
     let replica: Replica<M> = Replica::open(options.directory.state())?;
-    let slot = position::slot(replica.position().as_deref());
-    let durable = restore::restore(&log, members, slot)?;
+    let position = replica.position();
+    let slot = position::slot(position.as_deref());
+    let durable = restore::restore(&log, members, position.as_deref().and_then(position::read))?;
     tracing::info!(
         incarnation = durable.incarnation.0,
         epoch = %durable.accepted,

@@ -1,6 +1,6 @@
 //! What a member finds on its disk when it starts.
 
-use agora_broadcast::{Base, BrokenLog, Durable, Entry, Incarnation, Slot};
+use agora_broadcast::{Base, BrokenLog, Durable, Entry, Epoch, Incarnation, Slot};
 use agora_storage::{Log, LogBatch, StorageError};
 
 use super::log_batch::{ACCEPTED, BASE, INCARNATION, PROMISED};
@@ -39,8 +39,13 @@ pub enum RestoreError {
     },
 }
 
-/// Restores what is durable, under a new incarnation that is itself durable when this returns. Blocks.
-pub(super) fn restore(log: &Log, members: u16, applied: Slot) -> Result<Durable, RestoreError> {
+/// Restores what is durable, under a new incarnation that is itself durable when this returns. `applied`: the last slot that is
+/// applied to the state, and its epoch, if any was applied. Blocks.
+pub(super) fn restore(
+    log: &Log,
+    members: u16,
+    applied: Option<(Slot, Epoch)>,
+) -> Result<Durable, RestoreError> {
     let before = log.meta(INCARNATION)?.map(|bytes| read_incarnation(&bytes)).transpose()?;
     let incarnation = Incarnation(before.map_or(1, |before| before.0 + 1));
     let raised = (INCARNATION, Some(incarnation.0.to_be_bytes().to_vec()));
@@ -59,12 +64,13 @@ pub(super) fn restore(log: &Log, members: u16, applied: Slot) -> Result<Durable,
     }
     let (accepted, roster) = read(log, ACCEPTED, records::read_accepted)?;
     let base: Base = read(log, BASE, records::read_base)?;
+    let (applied, applied_epoch) = applied.unwrap_or((Slot(0), base.epoch));
     if applied < base.slot {
         return Err(RestoreError::StateBehindLog { applied: applied.0, base: base.slot.0 });
     }
     let promised = read(log, PROMISED, records::read_promised)?.max(accepted);
     let entries = read_entries(log, &base)?;
-    let durable = Durable { incarnation, promised, accepted, roster, base, entries, applied };
+    let durable = Durable { incarnation, promised, accepted, roster, base, entries, applied, applied_epoch };
     durable.check(members)?;
     log.write(LogBatch { meta: vec![raised], ..LogBatch::default() })?;
     log.sync()?;
@@ -109,10 +115,14 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use agora_broadcast::{Epoch, MemberId, Request, RequestId, Sequence};
+    use agora_broadcast::{MemberId, Request, RequestId, Sequence};
     use agora_storage::{Directory, Identity};
 
     use super::*;
+
+    fn applied(slot: u64) -> Option<(Slot, Epoch)> {
+        Some((Slot(slot), Epoch { counter: 1, coordinator: MemberId(0) }))
+    }
 
     fn log(root: &tempfile::TempDir) -> Log {
         let identity = Identity { cluster: "c".into(), node: "n".into(), database: "customer".into() };
@@ -135,21 +145,21 @@ mod tests {
     fn a_first_start_founds_and_each_later_one_is_a_new_incarnation() {
         let root = tempfile::tempdir().unwrap();
         let log = log(&root);
-        let first = restore(&log, 3, Slot(0)).unwrap();
+        let first = restore(&log, 3, None).unwrap();
         assert_eq!(first, Durable::founding(3, Incarnation(1)));
         append(&log, 1..=5);
-        let second = restore(&log, 3, Slot(2)).unwrap();
+        let second = restore(&log, 3, applied(2)).unwrap();
         assert_eq!((second.incarnation, second.applied), (Incarnation(2), Slot(2)));
         assert_eq!(second.entries.len(), 5);
-        assert_eq!(restore(&log, 3, Slot(2)).unwrap().incarnation, Incarnation(3));
+        assert_eq!(restore(&log, 3, applied(2)).unwrap().incarnation, Incarnation(3));
     }
 
     #[test]
     fn a_log_that_lacks_something_or_makes_no_sense_is_refused() {
         let root = tempfile::tempdir().unwrap();
         let log = log(&root);
-        restore(&log, 3, Slot(0)).unwrap();
-        assert!(matches!(restore(&log, 2, Slot(0)), Err(RestoreError::Broken(_))), "a roster of others");
+        restore(&log, 3, None).unwrap();
+        assert!(matches!(restore(&log, 2, None), Err(RestoreError::Broken(_))), "a roster of others");
         append(&log, 1..=3);
         let sequenced = BTreeMap::from([((MemberId(0), Incarnation(1)), 2)]);
         let base = Base { slot: Slot(2), sequenced, ..Durable::founding(3, Incarnation(1)).base };
@@ -160,13 +170,13 @@ mod tests {
         };
         log.write(purge).unwrap();
         assert!(matches!(
-            restore(&log, 3, Slot(1)),
+            restore(&log, 3, applied(1)),
             Err(RestoreError::StateBehindLog { applied: 1, base: 2 })
         ));
-        assert_eq!(restore(&log, 3, Slot(2)).unwrap().entries.len(), 1);
+        assert_eq!(restore(&log, 3, applied(2)).unwrap().entries.len(), 1);
         log.write(LogBatch { append: vec![(4, vec![1, 2, 3])], ..LogBatch::default() }).unwrap();
-        assert!(matches!(restore(&log, 3, Slot(2)), Err(RestoreError::Record { .. })));
+        assert!(matches!(restore(&log, 3, applied(2)), Err(RestoreError::Record { .. })));
         log.write(LogBatch { meta: vec![(ACCEPTED, None)], ..LogBatch::default() }).unwrap();
-        assert!(matches!(restore(&log, 3, Slot(2)), Err(RestoreError::Missing(ACCEPTED))));
+        assert!(matches!(restore(&log, 3, applied(2)), Err(RestoreError::Missing(ACCEPTED))));
     }
 }

@@ -74,7 +74,7 @@ impl Taker {
         let file = self.scratch.join(FILE);
         let (epoch, base) = self.fetch(from, &file).await?;
         let (done, installed) = oneshot::channel();
-        let install = Job::Install { slot: base.slot, file, done };
+        let install = Job::Install { slot: base.slot, epoch: base.epoch, file, done };
         self.applier.send(install).await.map_err(|_| TakeError::Stopping)?;
         installed.await.map_err(|_| TakeError::Stopping)?.map_err(TakeError::Damaged)?;
         let event = Event::SnapshotInstalled { epoch, base: base.clone() };

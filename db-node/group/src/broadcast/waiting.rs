@@ -100,7 +100,12 @@ mod tests {
     fn delivery(ids: &[RequestId]) -> Delivery {
         let requests =
             ids.iter().map(|id| Arc::new(Request { id: *id, commands: vec![Bytes::new()] })).collect();
-        Delivery { slot: Slot(1), time_ms: 0, requests }
+        Delivery {
+            slot: Slot(1),
+            epoch: agora_broadcast::Durable::founding(1, Incarnation(1)).accepted,
+            time_ms: 0,
+            requests,
+        }
     }
 
     fn propose(waiting: &mut Waiting, number: u64) -> oneshot::Receiver<Result<Bytes, Failure>> {

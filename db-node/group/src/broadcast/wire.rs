@@ -87,9 +87,11 @@ fn body_to(body: &Body) -> pb::frame::Body {
         Body::ReadAnswer { reader, round, slot } => {
             To::ReadAnswer(pb::ReadAnswer { reader_incarnation: reader.0, round: *round, slot: slot.0 })
         }
-        Body::AskChange { question, reason } => {
-            To::AskChange(pb::AskChange { question: *question, reason: Some(reason_to(*reason)) })
-        }
+        Body::AskChange { question, reason, last } => To::AskChange(pb::AskChange {
+            question: *question,
+            last: last.0,
+            reason: Some(reason_to(*reason)),
+        }),
         Body::AnswerChange { asker, question, opinion } => To::AnswerChange(pb::AnswerChange {
             asker_incarnation: asker.0,
             question: *question,
@@ -147,6 +149,7 @@ fn body(body: pb::frame::Body) -> Result<Body> {
         From::AskChange(it) => Body::AskChange {
             question: number(it.question, "a question")?,
             reason: reason(it.reason.ok_or(Malformed::Missing("a reason"))?)?,
+            last: slot(it.last)?,
         },
         From::AnswerChange(it) => Body::AnswerChange {
             asker: incarnation(it.asker_incarnation)?,

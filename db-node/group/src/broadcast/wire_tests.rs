@@ -116,7 +116,11 @@ fn any_body() -> impl Strategy<Value = Body> {
     let opinion = prop_oneof![Just(Opinion::Agree), Just(Opinion::Disagree)];
     let change =
         prop_oneof![
-            (0..MOST, any_reason()).prop_map(|(question, reason)| Body::AskChange { question, reason }),
+            (0..MOST, any_reason(), slot()).prop_map(|(question, reason, last)| Body::AskChange {
+                question,
+                reason,
+                last
+            }),
             (incarnation(), 0..MOST, opinion).prop_map(|(asker, question, opinion)| Body::AnswerChange {
                 asker,
                 question,
