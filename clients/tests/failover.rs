@@ -175,6 +175,17 @@ async fn a_frontend_that_asked_for_patience_is_left_alone_by_later_calls_too() {
 }
 
 #[tokio::test]
+async fn no_call_fails_untried() {
+    let patient = ClientOptions { retry_after_max: Duration::from_secs(60), ..options() };
+    let steps = [Step::problem(503, "unavailable", "starting").retry_after(60), Step::ok(CART)];
+    let server = Server::playing(steps).await;
+    let client = buyer(vec![server.url()], patient).with_deadline(Duration::from_secs(1));
+    let first = client.cart().await.unwrap_err();
+    assert!(matches!(&first, Error::Unavailable(failure) if failure.attempts == 1), "{first:?}");
+    client.cart().await.unwrap();
+}
+
+#[tokio::test]
 async fn repeats_are_paid_from_a_budget() {
     let tight = ClientOptions {
         deadline: Duration::from_millis(1_000),

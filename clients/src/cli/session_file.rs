@@ -35,9 +35,10 @@ impl SessionFile {
         Ok(SessionFile { path })
     }
 
-    /// A file that lies beside it.
-    pub fn beside(&self, name: &str) -> PathBuf {
-        self.path.with_file_name(name)
+    /// A file that lies beside it, in a directory that is there.
+    pub fn beside(&self, name: &str) -> std::io::Result<PathBuf> {
+        create_private_directory(self.path.parent())?;
+        Ok(self.path.with_file_name(name))
     }
 
     pub fn load(&self) -> Result<Option<Remembered>, CliError> {

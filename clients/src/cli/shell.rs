@@ -3,7 +3,7 @@
 mod completion;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::Path;
 
 use clap::{CommandFactory, FromArgMatches};
 use rustyline::Editor;
@@ -27,9 +27,12 @@ type LineEditor = Editor<Words, FileHistory>;
 pub(super) fn run<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<(), CliError> {
     let command = line_command::<P>();
     let mut editor = editor(&command)?;
-    let history = desk.file.beside(&format!("{}-history", P::TEXTS.name));
-    // There is none before the first time.
-    drop(editor.load_history(&history));
+    // A history that can't be kept is no reason not to work.
+    let history = desk.file.beside(&format!("{}-history", P::TEXTS.name)).ok();
+    if let Some(history) = &history {
+        // There is none before the first time.
+        drop(editor.load_history(history));
+    }
     if std::io::stdin().is_terminal() && !defaults.json {
         println!(
             "The marketplace's {} shell. `help` shows the commands, Tab completes, Ctrl-D leaves.",
@@ -46,7 +49,7 @@ pub(super) fn run<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<(), 
         if line.trim().is_empty() || line.trim_start().starts_with('#') {
             continue;
         }
-        remember(&mut editor, &line, &history);
+        remember(&mut editor, &line, history.as_deref());
         match parse::<P>(&line, &command) {
             Ok(parsed) => {
                 let per_call = PerCall { json: defaults.json || parsed.per_call.json, ..parsed.per_call };
@@ -91,13 +94,15 @@ fn prompt<P: Program>(desk: &Desk<P>) -> String {
     }
 }
 
-fn remember(editor: &mut LineEditor, line: &str, history: &PathBuf) {
+fn remember(editor: &mut LineEditor, line: &str, history: Option<&Path>) {
     if SECRETS.iter().any(|secret| line.contains(secret)) {
         return;
     }
     // A history that can't be kept is no reason to stop working.
     drop(editor.add_history_entry(line));
-    drop(editor.save_history(history));
+    if let Some(history) = history {
+        drop(editor.save_history(history));
+    }
 }
 
 /// Why a line is no command.

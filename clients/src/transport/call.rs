@@ -141,12 +141,12 @@ impl<'a> Run<'a> {
         if repeat {
             at = at.max(now + self.transport.budget.take(now));
         }
-        if at >= self.deadline {
-            if repeat {
-                self.transport.budget.give_back(now);
-            }
+        if at >= self.deadline && repeat {
+            self.transport.budget.give_back(now);
             return Err(self.give_up());
         }
+        // No call fails untried: if all that is known speaks against it, that may be out of date.
+        let at = if at >= self.deadline { now } else { at };
         if at > now {
             sleep_until(at).await;
         }
