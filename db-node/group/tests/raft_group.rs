@@ -1,5 +1,5 @@
 //! Groups of three members in one process, over loopback: what is acknowledged stays, whoever stops.
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test may fail")]
 
 mod support;
 
@@ -304,6 +304,43 @@ async fn a_member_that_was_away_catches_up_and_states_are_equal() {
         sums.windows(2).all(|pair| pair[0] == pair[1]).then_some(())
     };
     eventually("equal checksums at equal positions", sums).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_behind_the_log_is_brought_up_by_a_snapshot_and_keeps_it() {
+    let mut group = Group::start(3).await;
+    let leader = group.leader().await;
+    let away = (leader + 1) % 3;
+    group.kill(away).await;
+    // Some pieces' worth of records.
+    let names: Vec<String> = (0..3000).map(|at| format!("{at:0>300}")).collect();
+    let handle = group.handle(leader);
+    for write in futures::future::join_all(names.iter().map(|name| handle.execute(add(name, 7)))).await {
+        write.unwrap();
+    }
+    drop(handle);
+    for member in [leader, (leader + 2) % 3] {
+        group.running[member].as_ref().unwrap().running.compact().await.unwrap();
+        eventually("a shortened log", async || (group.handle(member).status().first > 0).then_some(())).await;
+    }
+    group.restart(away).await;
+    assert_eq!(group.value(away, &names[2999]).await, 7);
+    eventually("a log that begins with the snapshot", async || {
+        (group.handle(away).status().first > 0).then_some(())
+    })
+    .await;
+    group.handle(away).execute(add("after", 1)).await.unwrap();
+    assert_eq!(group.value(away, "after").await, 1, "and now it is applied there, too");
+    let sum = group.handle(away).checksum().await.unwrap();
+    // What was installed survives a restart, and so does a leader whose log begins with a snapshot.
+    for member in 0..3 {
+        group.kill(member).await;
+    }
+    for member in 0..3 {
+        group.restart(member).await;
+    }
+    assert_eq!(group.value(away, "after").await, 1);
+    assert_eq!(group.handle(away).checksum().await.unwrap().1, sum.1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
-//! Founds the group, once: the first member does so when a majority of the members, itself among them, has nothing yet.
+//! Founds the group, once: the first member does so when all members answer, and none of them has anything yet.
 //!
-//! A member that has lost its disk is empty, too, but a majority of a living group is not: it waits to be brought up to date.
+//! All, not a majority: a member that has lost its disk is empty, too, and those that can't be asked may be the ones that
+//! remember. It waits to be brought up to date.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,7 +34,7 @@ pub(crate) async fn run(view: View, members: Vec<(String, SocketAddr)>) {
             // It is there, or openraft has stopped.
             Ok(true) | Err(_) => return,
         }
-        if a_majority_is_empty(&view, members.len()).await {
+        if all_are_empty(&view, members.len()).await {
             let nodes: BTreeMap<u64, BasicNode> =
                 (0..).zip(members.iter().map(|(_, address)| BasicNode::new(address))).collect();
             match view.raft.initialize(nodes).await {
@@ -48,7 +49,7 @@ pub(crate) async fn run(view: View, members: Vec<(String, SocketAddr)>) {
     }
 }
 
-async fn a_majority_is_empty(view: &View, members: usize) -> bool {
+async fn all_are_empty(view: &View, members: usize) -> bool {
     let probes =
         view.links.all().map(|link| timeout(PROBE_TIMEOUT, link.request(Request::Probe(pb::Probe {}))));
     let mut empty = 1;
@@ -59,5 +60,5 @@ async fn a_majority_is_empty(view: &View, members: usize) -> bool {
             _ => {}
         }
     }
-    empty > members / 2
+    empty == members
 }

@@ -111,6 +111,12 @@ impl LogCache {
         }
     }
 
+    /// Notes that nothing from this index on is on disk any more. Writes that were under way when the log was truncated
+    /// have been noted since, and what follows takes their place.
+    pub(crate) fn truncated(&mut self, since: u64) {
+        self.written = self.written.min(since.checked_sub(1));
+    }
+
     pub(crate) fn purge(&mut self, upto: LogId) {
         while self.entries.front().is_some_and(|entry| entry.log_id.index <= upto.index) {
             self.pop_front();

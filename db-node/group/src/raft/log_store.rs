@@ -55,16 +55,15 @@ fn write_failed(error: impl Display) -> StorageError {
 
 impl LogStore {
     /// The log of a data directory. Blocks.
-    pub(crate) fn open(log: Log) -> Result<LogStore, StorageError> {
-        let purged = log_writer::read_meta::<pb::LogId>(&log, PURGED).map_err(read_failed)?.map(wire::log_id);
+    pub(crate) fn open(log: Log) -> Result<LogStore, String> {
+        let purged = log_writer::read_meta::<pb::LogId>(&log, PURGED)?.map(wire::log_id);
         let last = match log.last() {
             Some(last) => read_from_disk(&log, last - 1, last, 0)?.pop().map(|entry| entry.log_id),
             None => None,
         };
-        let committed =
-            log_writer::read_meta::<pb::LogId>(&log, COMMITTED).map_err(read_failed)?.map(wire::log_id);
+        let committed = log_writer::read_meta::<pb::LogId>(&log, COMMITTED)?.map(wire::log_id);
         let cache = Arc::new(RwLock::new(LogCache::new(purged, log.first().map(|first| first - 1), last)));
-        let writer = LogWriter::spawn(log.clone(), Arc::clone(&cache)).map_err(write_failed)?;
+        let writer = LogWriter::spawn(log.clone(), Arc::clone(&cache)).map_err(|error| error.to_string())?;
         let inner = Inner {
             log,
             cache,
@@ -123,7 +122,7 @@ impl LogStore {
         };
         let log = self.inner.log.clone();
         let read = tokio::task::spawn_blocking(move || read_from_disk(&log, start, disk_end, max_bytes));
-        let mut entries = read.await.map_err(read_failed)??;
+        let mut entries = read.await.map_err(read_failed)?.map_err(read_failed)?;
         let bytes: usize = entries.iter().map(entry_bytes).sum();
         if entries.last().is_some_and(|entry| entry.log_id.index + 1 == disk_end)
             && disk_end < end
@@ -139,9 +138,9 @@ impl LogStore {
     }
 }
 
-fn read_from_disk(log: &Log, start: u64, end: u64, max_bytes: usize) -> Result<Vec<Entry>, StorageError> {
-    let entries = log.read(position(start)..position(end), max_bytes).map_err(read_failed)?;
-    entries.into_iter().map(|(_, bytes)| wire::decode_entry(bytes).map_err(read_failed)).collect()
+fn read_from_disk(log: &Log, start: u64, end: u64, max_bytes: usize) -> Result<Vec<Entry>, String> {
+    let entries = log.read(position(start)..position(end), max_bytes).map_err(|error| error.to_string())?;
+    entries.into_iter().map(|(_, bytes)| wire::decode_entry(bytes).map_err(|malformed| malformed.0)).collect()
 }
 
 fn bounds_of(range: &impl RangeBounds<u64>) -> (u64, u64) {
@@ -243,7 +242,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             None => None,
         };
         self.inner.cache.write().truncate(since, previous);
-        self.change(|done| Change::Truncate { since, done }).await.map_err(write_failed)
+        self.change(|done| Change::Truncate { since, done }).await.map_err(write_failed)?;
+        self.inner.cache.write().truncated(since);
+        Ok(())
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {

@@ -56,7 +56,7 @@ impl SnapshotReceiver {
         match (taken.map_err(|error| error.to_string())??, last) {
             (Taken::Whole(received), Some(last)) => {
                 let meta = SnapshotMeta {
-                    last_log_id: last.log_id.map(wire::log_id),
+                    last_log_id: wire::peers_log_id(last.log_id).map_err(|malformed| malformed.0)?,
                     last_membership: wire::stored_membership(last.membership)
                         .map_err(|malformed| malformed.0)?,
                     snapshot_id,

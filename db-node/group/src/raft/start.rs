@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use agora_machine::StateMachine;
 use agora_storage::Directory;
+use openraft::storage::RaftLogStorage;
 use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -22,10 +23,10 @@ use super::reads::Reads;
 use super::service::{Inner, PeerService, RaftPeerService};
 use super::snapshot_receiver::SnapshotReceiver;
 use super::state_machine::{StateMachineStore, applied_index};
-use super::types::Raft;
+use super::types::{Raft, StorageError, Vote};
 use super::view::View;
 use super::{commands, founding, status, upkeep};
-use crate::handle::{Command, GroupHandle, Query};
+use crate::handle::{Command, Failure, GroupHandle, Query};
 use crate::replica::{Replica, ReplicaError, checksum};
 
 /// Commands, and queries, that may wait in front of the group; more are refused as overload.
@@ -119,6 +120,23 @@ impl Running {
         tokio::task::spawn_blocking(sync).await.unwrap_or(Ok(()))
     }
 
+    /// Builds a snapshot now, and shortens the log to what came after it; without this, both happen as the log grows.
+    ///
+    /// # Errors
+    /// The member is stopping.
+    pub async fn compact(&self) -> Result<(), Failure> {
+        let stopping = || Failure::Unavailable("this node is stopping".into());
+        let mut metrics = self.raft.metrics();
+        let target = metrics.borrow_and_update().last_applied;
+        self.raft.trigger().snapshot().await.map_err(|_| stopping())?;
+        let built =
+            metrics.wait_for(|metrics| metrics.snapshot >= target || metrics.running_state.is_err()).await;
+        let upto = built.map_err(|_| stopping())?.snapshot.ok_or_else(stopping)?.index;
+        self.raft.trigger().purge_log(upto).await.map_err(|_| stopping())?;
+        let purged = metrics.wait_for(|metrics| metrics.purged.is_some_and(|id| id.index >= upto));
+        purged.await.map(drop).map_err(|_| stopping())
+    }
+
     /// Stops at once, as if the process had died: what is under way is cut off, nothing more is made durable.
     pub async fn abandon(self) {
         shut_down(&self.raft, &self.stop, &self.tasks).await;
@@ -156,9 +174,9 @@ async fn load<M: StateMachine>(
 ) -> Result<(LogStore, Replica<M>, StateMachineStore<M>), StartError> {
     let (directory, path) = (directory.clone(), directory.path().display().to_string());
     let loaded = tokio::task::spawn_blocking(move || {
-        let log_failed = |why: String| StartError::Log { directory: path.clone(), why };
+        let log_failed = |why| StartError::Log { directory: path.clone(), why };
         let state_failed = |source| StartError::State { directory: path.clone(), source };
-        let log = LogStore::open(directory.log()).map_err(|error| log_failed(error.to_string()))?;
+        let log = LogStore::open(directory.log()).map_err(log_failed)?;
         let replica = Replica::<M>::open(directory.state()).map_err(state_failed)?;
         let machine = StateMachineStore::new(replica.clone(), log.clone(), applied).map_err(log_failed)?;
         Ok((log, replica, machine))
@@ -166,8 +184,22 @@ async fn load<M: StateMachine>(
     loaded.await.map_err(|error| StartError::CutOff(error.to_string()))?
 }
 
+/// A leader that starts again has to be elected again.
+///
+/// openraft would let it lead on in its old term at once, and confirm reads before anything was committed since the start: up
+/// to what its own state has applied, which may be behind what it had acknowledged. A leader of a new term first commits an
+/// entry of that term, and so all before it.
+async fn resign(mut log: LogStore, me: u64) -> Result<(), StorageError> {
+    match log.read_vote().await? {
+        Some(vote) if vote.committed && vote.leader_id().voted_for() == Some(me) => {
+            log.save_vote(&Vote { committed: false, ..vote }).await
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Starts a member: loads its data, and takes part in the group from then on. The service has to be mounted at the
-/// member's address; a group of which all members are new is founded as soon as a majority runs.
+/// member's address; a group of which all members are new is founded as soon as all run.
 ///
 /// # Errors
 /// The data can't be used, or the options don't fit together.
@@ -186,6 +218,8 @@ pub async fn start<M: StateMachine>(
     let config =
         config.map_err(|error| StartError::Log { directory: path.clone(), why: error.to_string() })?;
     let network = Network { links: links.clone() };
+    let resigned = resign(log.clone(), me as u64).await;
+    resigned.map_err(|error| StartError::Log { directory: path.clone(), why: error.to_string() })?;
     let raft = Raft::new(me as u64, Arc::new(config), network, log.clone(), machine).await;
     let raft = raft.map_err(|error| StartError::Log { directory: path, why: error.to_string() })?;
     let (view, follow) = View::new(me as u64, raft.clone(), links.clone());

@@ -77,9 +77,18 @@ pub(crate) async fn run(
             changed
         });
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { break },
+            changed = changes.changed() => match changed {
+                Ok(()) => {
+                    let leader = *changes.borrow_and_update();
+                    tracing::info!(term = leader.term, leader = leader.node, "the group's leader is another one");
+                },
+                Err(_) => break,
+            },
             () = sleep(INTERVAL) => {},
         }
+    }
+    if let Err(openraft::error::Fatal::StorageError(error)) = &view.metrics().running_state {
+        tracing::error!(%error, "this member can't go on");
     }
     status.send_replace(current(&view, &log, &applied));
 }

@@ -11,6 +11,9 @@ use prost::Message;
 
 use super::types::{Batch, Entry, LogId, Membership, NodeId, StoredMembership, TypeConfig, Vote};
 
+/// Largest index that is believed to be one.
+const INDEX_MAX: u64 = 1 << 62;
+
 fn missing(what: &str) -> Malformed {
     Malformed(format!("no {what}"))
 }
@@ -21,6 +24,14 @@ pub(crate) fn log_id_to_pb(id: LogId) -> pb::LogId {
 
 pub(crate) fn log_id(id: pb::LogId) -> LogId {
     LogId::new(CommittedLeaderId::new(id.term, id.node), id.index)
+}
+
+/// A log id that a peer names. openraft calculates with indexes, so those that no log can have are refused here.
+pub(crate) fn peers_log_id(id: Option<pb::LogId>) -> Result<Option<LogId>, Malformed> {
+    match id {
+        Some(id) if id.index > INDEX_MAX => Err(Malformed(format!("log index {} is out of range", id.index))),
+        id => Ok(id.map(log_id)),
+    }
 }
 
 pub(crate) fn vote_to_pb(vote: Vote) -> pb::Vote {
@@ -69,7 +80,7 @@ pub(crate) fn stored_membership_to_pb(stored: &StoredMembership) -> pb::StoredMe
 pub(crate) fn stored_membership(stored: Option<pb::StoredMembership>) -> Result<StoredMembership, Malformed> {
     let stored = stored.ok_or_else(|| missing("stored membership"))?;
     let config = stored.membership.ok_or_else(|| missing("membership"))?;
-    Ok(StoredMembership::new(stored.log_id.map(log_id), membership(config)?))
+    Ok(StoredMembership::new(peers_log_id(stored.log_id)?, membership(config)?))
 }
 
 fn entry_to_pb(entry: &Entry) -> pb::Entry {
@@ -91,7 +102,7 @@ fn entry(entry: pb::Entry) -> Result<Entry, Malformed> {
         }
         pb::entry::Payload::Membership(config) => EntryPayload::Membership(membership(config)?),
     };
-    Ok(Entry { log_id: entry.log_id.map(log_id).ok_or_else(|| missing("log id of an entry"))?, payload })
+    Ok(Entry { log_id: peers_log_id(entry.log_id)?.ok_or_else(|| missing("log id of an entry"))?, payload })
 }
 
 /// An entry as it lies in the log.
@@ -117,22 +128,21 @@ pub(crate) fn append_to_pb(request: &AppendEntriesRequest<TypeConfig>) -> pb::Ap
 
 /// An append request. openraft trusts that entries follow each other, so that is checked here.
 pub(crate) fn append(request: pb::AppendEntries) -> Result<AppendEntriesRequest<TypeConfig>, Malformed> {
-    let prev_log_id = request.prev.map(log_id);
+    let prev_log_id = peers_log_id(request.prev)?;
     let entries = request.entries.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-    let mut next = prev_log_id.map_or(0, |id| id.index.wrapping_add(1));
-    for entry in &entries {
+    let first = prev_log_id.map_or(0, |id| id.index + 1);
+    for (next, entry) in (first..).zip(&entries) {
         if entry.log_id.index != next {
             return Err(Malformed(format!(
                 "an entry with index {} where {next} comes next",
                 entry.log_id.index
             )));
         }
-        next += 1;
     }
     Ok(AppendEntriesRequest {
         vote: some_vote(request.vote)?,
         prev_log_id,
-        leader_commit: request.leader_commit.map(log_id),
+        leader_commit: peers_log_id(request.leader_commit)?,
         entries,
     })
 }
@@ -155,7 +165,7 @@ pub(crate) fn append_reply(reply: pb::AppendReply) -> Result<AppendEntriesRespon
     Ok(match reply.outcome.ok_or_else(|| missing("outcome"))? {
         Outcome::Success(_) => AppendEntriesResponse::Success,
         Outcome::PartialSuccess(partial) => {
-            AppendEntriesResponse::PartialSuccess(partial.matching.map(log_id))
+            AppendEntriesResponse::PartialSuccess(peers_log_id(partial.matching)?)
         }
         Outcome::HigherVote(given) => AppendEntriesResponse::HigherVote(vote(given)),
         Outcome::Conflict(_) => AppendEntriesResponse::Conflict,
@@ -167,7 +177,7 @@ pub(crate) fn vote_request_to_pb(request: &VoteRequest<NodeId>) -> pb::VoteReque
 }
 
 pub(crate) fn vote_request(request: pb::VoteRequest) -> Result<VoteRequest<NodeId>, Malformed> {
-    Ok(VoteRequest { vote: some_vote(request.vote)?, last_log_id: request.last.map(log_id) })
+    Ok(VoteRequest { vote: some_vote(request.vote)?, last_log_id: peers_log_id(request.last)? })
 }
 
 pub(crate) fn vote_reply_to_pb(reply: &VoteResponse<NodeId>) -> pb::VoteReply {
@@ -182,7 +192,7 @@ pub(crate) fn vote_reply(reply: pb::VoteReply) -> Result<VoteResponse<NodeId>, M
     Ok(VoteResponse {
         vote: some_vote(reply.vote)?,
         vote_granted: reply.granted,
-        last_log_id: reply.last.map(log_id),
+        last_log_id: peers_log_id(reply.last)?,
     })
 }
 
@@ -243,7 +253,7 @@ mod tests {
         ];
         for reply in replies {
             let message = append_reply_to_pb(reply);
-            assert_eq!(append_reply_to_pb(append_reply(message.clone()).unwrap()), message);
+            assert_eq!(append_reply_to_pb(append_reply(message).unwrap()), message);
         }
     }
 
@@ -257,6 +267,14 @@ mod tests {
         });
         message.entries.remove(1);
         assert!(append(message).is_err());
+    }
+
+    #[test]
+    fn an_index_that_no_log_can_have_is_refused() {
+        let vote = Some(vote_to_pb(Vote::new(1, 1)));
+        let prev = Some(pb::LogId { term: 1, node: 1, index: u64::MAX });
+        assert!(append(pb::AppendEntries { vote, prev, leader_commit: None, entries: vec![] }).is_err());
+        assert!(vote_request(pb::VoteRequest { vote, last: prev }).is_err());
     }
 
     #[test]
