@@ -131,7 +131,15 @@ impl<'a> Saga<'a> {
     async fn run(&self) -> Outcome {
         let reservation = match self.reserve().await {
             Ok(reservation) => reservation,
-            Err(Failure::Refused(refusal)) => return self.abort(without_field(refusal)).await,
+            // An earlier run has turned back, and did not come as far as saying so.
+            Err(Failure::Refused(refusal)) if refusal.code() == Code::PurchaseConflict => {
+                return self.turn_back(ran_out(), Charge::Possible).await;
+            }
+            // Also what was refused is released: that keeps another run of this purchase, which may have stalled before its
+            // own reserve, from getting through with it after this one has aborted.
+            Err(Failure::Refused(refusal)) => {
+                return self.turn_back(without_field(refusal), Charge::None).await;
+            }
             Err(failure) => return self.turn_back(out_of_order(&failure), Charge::None).await,
         };
         if reservation.state() == ReservationState::Released {

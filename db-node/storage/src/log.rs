@@ -122,7 +122,12 @@ impl Log {
             after.truncate(position);
             self.remove_above(position, &mut writes)?;
         }
-        for (position, bytes) in &batch.append {
+        // A purge beyond the end makes room for entries that follow it, and not the entries before.
+        let purged_first = batch.purge_upto.filter(|upto| after.last.is_none_or(|last| *upto > last));
+        if let Some(position) = purged_first {
+            after.purge(position);
+        }
+        for (position, bytes) in batch.append.iter().filter(|(position, _)| Some(*position) > purged_first) {
             self.check(&after, *position, bytes)?;
             for (key, piece) in record::cut(*position, bytes) {
                 writes.insert(&key, piece);

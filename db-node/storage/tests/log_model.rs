@@ -10,7 +10,7 @@ enum Step {
     Append(Vec<usize>),
     Replace { keep: usize, sizes: Vec<usize> },
     Purge(usize),
-    PurgeBeyond(u64),
+    PurgeBeyond { before: Vec<usize>, beyond: u64, after: Vec<usize> },
     Gap(u64),
     Reopen,
 }
@@ -26,7 +26,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => sizes().prop_map(Step::Append),
         2 => (0_usize..8, sizes()).prop_map(|(keep, sizes)| Step::Replace { keep, sizes }),
         2 => (0_usize..8).prop_map(Step::Purge),
-        1 => (0_u64..20).prop_map(Step::PurgeBeyond),
+        2 => (sizes(), 0_u64..20, sizes())
+            .prop_map(|(before, beyond, after)| Step::PurgeBeyond { before, beyond, after }),
         1 => (1_u64..9).prop_map(Step::Gap),
         2 => Just(Step::Reopen),
     ]
@@ -106,10 +107,13 @@ proptest! {
                     model.purge(upto);
                     log.write(LogBatch { meta, purge_upto: Some(upto), ..LogBatch::default() }).unwrap();
                 },
-                Step::PurgeBeyond(beyond) => {
+                Step::PurgeBeyond { before, beyond, after } => {
+                    // Three writes folded into one batch: what the purge takes along need not be there.
+                    let mut append = model.append(&before);
                     let upto = model.next + beyond;
                     model.purge(upto);
-                    log.write(LogBatch { meta, purge_upto: Some(upto), ..LogBatch::default() }).unwrap();
+                    append.extend(model.append(&after));
+                    log.write(LogBatch { meta, append, purge_upto: Some(upto), ..LogBatch::default() }).unwrap();
                 },
                 Step::Gap(gap) => {
                     model.writes -= 1;
