@@ -13,7 +13,7 @@ use serde_json::Value;
 use support::{Server, Step, refusing};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 const CART: &str = r#"{"lines":[{"item_id":"3-17","name":"Lamp","price":"19.99","quantity":2,"available":5}],
     "total":"39.98","saved_version":4}"#;
@@ -37,22 +37,21 @@ impl Home {
         self.run_with_input(program, server, args, "").await
     }
 
-    async fn run_with_input(&self, program: &str, server: &str, args: &[&str], input: &str) -> Output {
+    fn start(&self, program: &str, server: &str, args: &[&str]) -> Child {
         let path = match program {
             "buyer" => env!("CARGO_BIN_EXE_buyer"),
             _ => env!("CARGO_BIN_EXE_seller"),
         };
-        let mut child = Command::new(path)
-            .args(args)
-            .env_clear()
-            .env("XDG_STATE_HOME", self.directory.path().join("state"))
-            .env(format!("AGORA_{}_SERVERS", program.to_uppercase()), server)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(path);
+        command.args(args).env_clear();
+        command.env("XDG_STATE_HOME", self.directory.path().join("state"));
+        command.env(format!("AGORA_{}_SERVERS", program.to_uppercase()), server);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.spawn().unwrap()
+    }
+
+    async fn run_with_input(&self, program: &str, server: &str, args: &[&str], input: &str) -> Output {
+        let mut child = self.start(program, server, args);
         let mut stdin = child.stdin.take().unwrap();
         // A program that reads nothing may be gone by now.
         drop(stdin.write_all(input.as_bytes()).await);
@@ -250,6 +249,30 @@ async fn the_shell_takes_the_same_commands_and_goes_on_after_a_refusal() {
     let history =
         std::fs::read_to_string(home.session("buyer").with_file_name("buyer-history")).unwrap_or_default();
     assert!(!history.contains("secret"), "{history}");
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_the_call_and_tells_how_to_repeat_it_but_does_not_end_the_shell() {
+    let home = Home::new();
+    let server = Server::playing([Step::Hang, Step::ok(CART)]).await;
+    let mut child = home.start("buyer", &server.url(), &["shell"]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"clear\n").await.unwrap();
+    while server.seen().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let pid = nix::unistd::Pid::from_raw(child.id().unwrap().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    stdin.write_all(b"cart --json\n").await.unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let key = server.seen()[0].key.clone().unwrap();
+    assert!(
+        stderr(&output).contains("interrupted")
+            && stderr(&output).contains(&format!("--idempotency-key {key}"))
+    );
+    assert!(stdout(&output).contains("39.98"), "{}", stdout(&output));
 }
 
 #[tokio::test]

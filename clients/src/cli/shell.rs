@@ -3,7 +3,8 @@
 mod completion;
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches};
 use rustyline::Editor;
@@ -15,24 +16,20 @@ use super::arguments::{InShell, Line, PerCall};
 use super::failure::CliError;
 use super::program::Program;
 use super::run::{Ask, Desk};
-use completion::Words;
+use completion::{Assistant, Words};
 
 const HISTORY_LINES: usize = 1_000;
 /// Options whose values are nobody's business, also not the history's.
 const SECRETS: [&str; 4] = ["--password", "--card-number", "--security-code", "--expiry"];
 
-type LineEditor = Editor<Words, FileHistory>;
-
 /// Runs until `exit`, Ctrl-D or the end of the input.
 pub(super) fn run<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<(), CliError> {
     let command = line_command::<P>();
-    let mut editor = editor(&command)?;
-    // A history that can't be kept is no reason not to work.
-    let history = desk.file.beside(&format!("{}-history", P::TEXTS.name)).ok();
-    if let Some(history) = &history {
-        // There is none before the first time.
-        drop(editor.load_history(history));
-    }
+    let lines = Lines {
+        words: Arc::new(Words::of(&command)),
+        // A history that can't be kept is no reason not to work.
+        history: desk.file.beside(&format!("{}-history", P::TEXTS.name)).ok(),
+    };
     if std::io::stdin().is_terminal() && !defaults.json {
         println!(
             "The marketplace's {} shell. `help` shows the commands, Tab completes, Ctrl-D leaves.",
@@ -40,16 +37,15 @@ pub(super) fn run<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<(), 
         );
     }
     loop {
-        let line = match editor.readline(&prompt(desk)) {
+        let line = match lines.next(&prompt(desk)) {
             Ok(line) => line,
-            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => continue,
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(CliError::Local(format!("can't read from this terminal: {error}"))),
         };
         if line.trim().is_empty() || line.trim_start().starts_with('#') {
             continue;
         }
-        remember(&mut editor, &line, history.as_deref());
         match parse::<P>(&line, &command) {
             Ok(parsed) => {
                 let per_call = PerCall { json: defaults.json || parsed.per_call.json, ..parsed.per_call };
@@ -68,22 +64,40 @@ pub(super) fn run<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<(), 
     Ok(())
 }
 
-fn line_command<P: Program>() -> clap::Command {
-    Line::<P::Command>::command().name("").bin_name("").about(P::TEXTS.about)
+/// Where lines come from.
+struct Lines {
+    words: Arc<Words>,
+    history: Option<PathBuf>,
 }
 
-fn editor(command: &clap::Command) -> Result<LineEditor, CliError> {
-    let failed = |error: ReadlineError| CliError::Local(format!("can't use this terminal: {error}"));
-    let config = Config::builder()
-        .max_history_size(HISTORY_LINES)
-        .and_then(|config| config.history_ignore_dups(true))
-        .map_err(failed)?
-        .history_ignore_space(true)
-        .completion_type(CompletionType::List)
-        .build();
-    let mut editor = LineEditor::with_config(config).map_err(failed)?;
-    editor.set_helper(Some(Words::of(command)));
-    Ok(editor)
+impl Lines {
+    /// The next line. Each has an editor of its own: an editor takes over the process's signals while it lives, and while a
+    /// command runs, Ctrl-C must reach the command; nor may two editors be there, when a command asks for a password.
+    fn next(&self, prompt: &str) -> rustyline::Result<String> {
+        let config = Config::builder()
+            .max_history_size(HISTORY_LINES)?
+            .history_ignore_dups(true)?
+            .history_ignore_space(true)
+            .completion_type(CompletionType::List)
+            .build();
+        let mut editor = Editor::<Assistant, FileHistory>::with_config(config)?;
+        editor.set_helper(Some(Assistant { words: Arc::clone(&self.words) }));
+        if let Some(history) = &self.history {
+            // There is none before the first time.
+            drop(editor.load_history(history));
+        }
+        let line = editor.readline(prompt)?;
+        let secret = SECRETS.iter().any(|secret| line.contains(secret));
+        if let (Some(history), false) = (&self.history, secret) {
+            drop(editor.add_history_entry(&line));
+            drop(editor.save_history(history));
+        }
+        Ok(line)
+    }
+}
+
+fn line_command<P: Program>() -> clap::Command {
+    Line::<P::Command>::command().name("").bin_name("").about(P::TEXTS.about)
 }
 
 fn prompt<P: Program>(desk: &Desk<P>) -> String {
@@ -91,17 +105,6 @@ fn prompt<P: Program>(desk: &Desk<P>) -> String {
     match desk.file.load() {
         Ok(Some(session)) => format!("{role} {}> ", super::table::printable(&session.username)),
         Ok(None) | Err(_) => format!("{role} (not logged in)> "),
-    }
-}
-
-fn remember(editor: &mut LineEditor, line: &str, history: Option<&Path>) {
-    if SECRETS.iter().any(|secret| line.contains(secret)) {
-        return;
-    }
-    // A history that can't be kept is no reason to stop working.
-    drop(editor.add_history_entry(line));
-    if let Some(history) = history {
-        drop(editor.save_history(history));
     }
 }
 

@@ -1,10 +1,17 @@
 //! Completion: commands as the first word, and the options of a command after it.
 
+use std::sync::Arc;
+
 use rustyline::completion::{Completer, Pair};
 use rustyline::{Context, Helper, Highlighter, Hinter, Validator};
 
-/// The words that may stand in a line.
+/// What helps an editor.
 #[derive(Helper, Highlighter, Hinter, Validator)]
+pub(super) struct Assistant {
+    pub words: Arc<Words>,
+}
+
+/// The words that may stand in a line.
 pub(super) struct Words {
     commands: Vec<Word>,
 }
@@ -63,7 +70,7 @@ impl Words {
     }
 }
 
-impl Completer for Words {
+impl Completer for Assistant {
     type Candidate = Pair;
 
     fn complete(
@@ -72,7 +79,7 @@ impl Completer for Words {
         position: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let (start, candidates) = self.candidates(line.get(..position).unwrap_or(line));
+        let (start, candidates) = self.words.candidates(line.get(..position).unwrap_or(line));
         let pair =
             |candidate: &str| Pair { display: candidate.to_owned(), replacement: format!("{candidate} ") };
         Ok((start, candidates.into_iter().map(pair).collect()))
