@@ -24,7 +24,9 @@ impl FromStr for ItemId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (category, number) = text.split_once('-').ok_or(ParseItemIdError)?;
         let canonical = |part: &str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) && (part == "0" || !part.starts_with('0'))
+            !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_digit())
+                && (part == "0" || !part.starts_with('0'))
         };
         if !canonical(category) || !canonical(number) {
             return Err(ParseItemIdError);
@@ -60,7 +62,21 @@ mod tests {
         assert_eq!(id.to_string(), "3-17");
         assert_eq!("3-17".parse(), Ok(id));
         assert_eq!("0-1".parse(), Ok(ItemId { category: 0, number: 1 }));
-        for text in ["", "-", "3", "3-", "-3", "3-0", "03-1", "3-01", "+3-1", "3--1", "3-1-1", "4294967296-1", "2147483648-1"] {
+        for text in [
+            "",
+            "-",
+            "3",
+            "3-",
+            "-3",
+            "3-0",
+            "03-1",
+            "3-01",
+            "+3-1",
+            "3--1",
+            "3-1-1",
+            "4294967296-1",
+            "2147483648-1",
+        ] {
             assert_eq!(text.parse::<ItemId>(), Err(ParseItemIdError), "{text:?}");
         }
     }

@@ -61,7 +61,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_amount() {
-        for text in ["", ".", "1.", ".5", "1.234", "-1", "+1", "1e3", "1,5", " 1", "1 ", "٣", "0x1", "1.-1", "NaN"] {
+        for text in
+            ["", ".", "1.", ".5", "1.234", "-1", "+1", "1e3", "1,5", " 1", "1 ", "٣", "0x1", "1.-1", "NaN"]
+        {
             assert_eq!(text.parse::<Cents>(), Err(ParseCentsError::Form), "{text:?}");
         }
         assert_eq!("99999999999999999999".parse::<Cents>(), Err(ParseCentsError::TooLarge));

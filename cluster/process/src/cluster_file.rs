@@ -188,7 +188,10 @@ impl ClusterFile {
         }
         for (role, members) in [(Role::Customer, &self.customer), (Role::Product, &self.product)] {
             if members.is_empty() || members.len() > 9 {
-                return invalid(format!("a database has 1 to 9 nodes, but [[{role}]] stands there {} times", members.len()));
+                return invalid(format!(
+                    "a database has 1 to 9 nodes, but [[{role}]] stands there {} times",
+                    members.len()
+                ));
             }
         }
         if self.buyer.is_empty() || self.seller.is_empty() {
@@ -209,7 +212,11 @@ impl ClusterFile {
             }
         }
         let share = |name: &str, value: f64, max: f64| {
-            if (0.0..=max).contains(&value) { Ok(()) } else { invalid(format!("`{name}` must be 0 to {max}, not {value}")) }
+            if (0.0..=max).contains(&value) {
+                Ok(())
+            } else {
+                invalid(format!("`{name}` must be 0 to {max}, not {value}"))
+            }
         };
         share("financial.approval_rate", self.financial.approval_rate, 1.0)?;
         share("links.loss", self.links.loss, 0.9)?;
@@ -217,7 +224,10 @@ impl ClusterFile {
         if self.links.delay_ms_max > 60_000 {
             return invalid("`links.delay_ms_max` must be at most 60000".into());
         }
-        if self.admission.frontend_requests == 0 || self.admission.node_calls == 0 || self.admission.password_hashes == 0 {
+        if self.admission.frontend_requests == 0
+            || self.admission.node_calls == 0
+            || self.admission.password_hashes == 0
+        {
             return invalid("each bound under [admission] must be at least 1".into());
         }
         Ok(())
@@ -239,7 +249,10 @@ impl ClusterFile {
     /// No process of that role has the name.
     pub fn find(&self, role: Role, name: &str) -> Result<(usize, SocketAddr), ClusterFileError> {
         let of_role = || self.processes().filter(|(r, _, _)| *r == role);
-        let found = of_role().enumerate().find(|(_, (_, n, _))| *n == name).map(|(index, (_, _, address))| (index, address));
+        let found = of_role()
+            .enumerate()
+            .find(|(_, (_, n, _))| *n == name)
+            .map(|(index, (_, _, address))| (index, address));
         found.ok_or_else(|| ClusterFileError::NoSuchProcess {
             role,
             name: name.to_owned(),
@@ -278,7 +291,12 @@ pub fn standard_cluster(data: PathBuf, mut address: impl FnMut() -> SocketAddr) 
         product: endpoints(Role::Product, 5),
         buyer: endpoints(Role::Buyer, 4),
         seller: endpoints(Role::Seller, 4),
-        financial: Financial { name: "financial".into(), address: address(), approval_rate: default_approval_rate(), seed: 0 },
+        financial: Financial {
+            name: "financial".into(),
+            address: address(),
+            approval_rate: default_approval_rate(),
+            seed: 0,
+        },
         links: Links::default(),
         admission: Admission::default(),
     }

@@ -3,6 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::error::StorageError;
 use crate::identity::{self, Identity, Phase};
@@ -160,6 +161,9 @@ fn lock(path: &Path) -> Result<Held, StorageError> {
     }
 }
 
+/// How long an earlier database of this process may take to let go of its file.
+const LETTING_GO: Duration = Duration::from_secs(5);
+
 fn remove(path: &Path, name: &str) -> Result<(), StorageError> {
     match fs::remove_dir_all(path.join(name)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -169,11 +173,26 @@ fn remove(path: &Path, name: &str) -> Result<(), StorageError> {
     }
 }
 
+/// sled has no kind of its own for this.
+fn is_lock(error: &std::io::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
+}
+
 fn open_databases(path: &Path) -> Result<(sled::Db, sled::Db), StorageError> {
     let open = |name: &str, cache| {
         // Syncs are asked for by whoever needs them; sled's own timer would only add to them.
         let config = sled::Config::new().path(path.join(name)).cache_capacity(cache).flush_every_ms(None);
-        config.open().map_err(StorageError::database(path))
+        let begun = Instant::now();
+        loop {
+            match config.open() {
+                // This directory's own lock is held, so it is an earlier database of this very process that still lets go of
+                // its file: sled does so on a thread of its own.
+                Err(sled::Error::Io(error)) if is_lock(&error) && begun.elapsed() < LETTING_GO => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                opened => return opened.map_err(StorageError::database(path)),
+            }
+        }
     };
     Ok((open(LOG, LOG_CACHE_BYTES)?, open(STATE, STATE_CACHE_BYTES)?))
 }
