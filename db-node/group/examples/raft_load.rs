@@ -1,6 +1,6 @@
 //! How many commands and reads a group answers: all members in this process, over loopback and real disks.
 //!
-//! `cargo run --release -p agora-group --example raft_load -- [members] [callers] [seconds]`
+//! `cargo run --release -p agora-group --example raft_load -- [members] [callers] [seconds of commands] [seconds of reads]`
 #![allow(clippy::unwrap_used, reason = "a measurement may stop at whatever is wrong")]
 
 #[path = "../tests/support/mod.rs"]
@@ -15,15 +15,15 @@ use agora_group::raft::{RaftOptions, Running, start};
 use agora_storage::{Directory, Identity};
 use support::{Counters, add};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 
 #[tokio::main]
 async fn main() {
     // AGORA_LOG=info shows what the group does.
     tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_env("AGORA_LOG")).init();
     let arguments: Vec<usize> = std::env::args().skip(1).map(|text| text.parse().unwrap()).collect();
-    let [members, callers, seconds] =
-        [(0, 3), (1, 256), (2, 5)].map(|(at, default)| arguments.get(at).copied().unwrap_or(default));
+    let [members, callers, command_seconds, read_seconds] =
+        [(0, 3), (1, 256), (2, 5), (3, 5)].map(|(at, default)| arguments.get(at).copied().unwrap_or(default));
     let root = tempfile::tempdir_in(std::env::var("AGORA_DATA").unwrap_or_else(|_| "/tmp".into())).unwrap();
     let group = start_group(root.path(), members).await;
     let handles: Vec<GroupHandle> = group.iter().map(|(handle, _)| handle.clone()).collect();
@@ -35,14 +35,14 @@ async fn main() {
             add(&format!("counter-{}-with-some-more-bytes-as-commands-have-{caller}", turn % 1000), 1);
         handle.execute(command).await.is_ok()
     };
-    let done = measure("commands", &handles, callers, seconds, write).await;
+    let done = measure("commands", &handles, callers, command_seconds, write).await;
     let entries = (handles[0].status().last - before).max(1);
     println!("  {entries} entries, {} commands each", done / entries);
 
     let read = |handle: GroupHandle, caller: usize, _: usize| async move {
         handle.query(format!("counter-{caller}").into()).await.is_ok()
     };
-    measure("reads", &handles, callers, seconds, read).await;
+    measure("reads", &handles, callers, read_seconds, read).await;
     for (_, running) in group {
         running.stop().await.unwrap();
     }
@@ -65,8 +65,8 @@ async fn start_group(root: &std::path::Path, count: usize) -> Vec<(GroupHandle, 
         let directory = Directory::open(root.join(me.to_string()), &identity).unwrap();
         let options = RaftOptions { cluster: "load".into(), me, members: members.clone(), directory };
         let (handle, service, running) = start::<Counters>(options).await.unwrap();
-        let server = tonic::transport::Server::builder().tcp_nodelay(true).add_service(service);
-        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
         group.push((handle, running));
     }
     group

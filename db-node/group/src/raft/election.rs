@@ -21,6 +21,7 @@ use agora_proto::raft::raft_request::Body as Request;
 use futures::stream::{FuturesUnordered, StreamExt};
 use openraft::ServerState;
 use rand::Rng;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::log_store::LogStore;
@@ -48,13 +49,13 @@ impl Election {
     /// Watches the leader, and tries to become it when it is lost, until openraft stops.
     pub(crate) async fn run(self) {
         let mut changes = self.view.leader_changes();
-        let mut broken: FuturesUnordered<_> =
-            self.view.links.all().map(|link| next_break(link.changes())).collect();
+        let mut links: FuturesUnordered<_> =
+            self.view.links.all().map(|link| next_change(link.changes())).collect();
         let mut patience = patience();
         loop {
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
-                Some(link) = broken.next() => broken.push(next_break(link)),
+                Some(link) = links.next() => links.push(next_change(link)),
                 () = sleep(TICK) => {},
             }
             if !self.is_due(patience) {
@@ -188,10 +189,9 @@ fn random(below: Duration) -> Duration {
     rand::rng().random_range(Duration::ZERO..below)
 }
 
-/// Resolves when a link that was up is down.
-async fn next_break(mut link: tokio::sync::watch::Receiver<bool>) -> tokio::sync::watch::Receiver<bool> {
-    let up = link.wait_for(|up| *up).await.is_ok();
-    if !up || link.wait_for(|up| !*up).await.is_err() {
+/// Resolves when one of the connections with a peer has changed.
+async fn next_change(mut link: watch::Receiver<bool>) -> watch::Receiver<bool> {
+    if link.changed().await.is_err() {
         // The link is no more: the node is stopping.
         std::future::pending::<()>().await;
     }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agora_proto::raft as pb;
@@ -53,6 +53,10 @@ pub(crate) struct Link {
     hello: pb::Hello,
     connection: RwLock<Option<Connection>>,
     up: watch::Sender<bool>,
+    /// Whether there was a connection once.
+    was_up: AtomicBool,
+    /// Streams that the peer holds open to this node.
+    incoming: AtomicUsize,
     next_id: AtomicU64,
 }
 
@@ -76,14 +80,26 @@ impl Drop for Waiting<'_> {
 
 impl Link {
     pub(crate) fn new(cluster: &str, from: u64, to: u64, address: SocketAddr) -> Link {
-        let hello = pb::Hello { cluster: cluster.into(), from, to };
-        let (connection, up) = (RwLock::new(None), watch::channel(false).0);
-        Link { to, address, hello, connection, up, next_id: AtomicU64::new(1) }
+        Link {
+            to,
+            address,
+            hello: pb::Hello { cluster: cluster.into(), from, to },
+            connection: RwLock::new(None),
+            up: watch::channel(false).0,
+            was_up: AtomicBool::new(false),
+            incoming: AtomicUsize::new(0),
+            next_id: AtomicU64::new(1),
+        }
     }
 
     /// Whether there is a connection.
     pub(crate) fn is_up(&self) -> bool {
         *self.up.borrow()
+    }
+
+    /// Whether there was a connection, and now there is none in either direction: what a peer leaves that has died.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.was_up.load(Ordering::Relaxed) && !self.is_up() && self.incoming.load(Ordering::Relaxed) == 0
     }
 
     /// Tells of connections made and broken.
@@ -174,6 +190,7 @@ impl Link {
         .map_err(|_| "the peer does not answer".to_string())??;
         let pending = Pending::default();
         *self.connection.write() = Some(Connection { requests, pending: Arc::clone(&pending) });
+        self.was_up.store(true, Ordering::Relaxed);
         self.up.send_replace(true);
         while let Some(reply) = replies.message().await.map_err(|status| status.to_string())? {
             let waiting = pending.lock().remove(&reply.id);
@@ -183,6 +200,20 @@ impl Link {
             }
         }
         Ok(())
+    }
+}
+
+/// A stream that a peer holds open to this node, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    link: Arc<Link>,
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.link.incoming.fetch_sub(1, Ordering::Relaxed);
+        // Whoever watches the link looks at both directions.
+        self.link.up.send_modify(|_| {});
     }
 }
 
@@ -217,6 +248,18 @@ impl Links {
 
     pub(crate) fn is_up(&self, member: u64) -> bool {
         self.to(member).is_some_and(|link| link.is_up())
+    }
+
+    /// Whether a member seems to have died; see [`Link::is_dead`].
+    pub(crate) fn is_dead(&self, member: u64) -> bool {
+        self.to(member).is_some_and(|link| link.is_dead())
+    }
+
+    /// Notes that a member has opened a stream to this node. None if there is no such member.
+    pub(crate) fn incoming(&self, member: u64) -> Option<Incoming> {
+        let link = Arc::clone(self.to(member)?);
+        link.incoming.fetch_add(1, Ordering::Relaxed);
+        Some(Incoming { link })
     }
 
     pub(crate) async fn request(&self, member: u64, body: Request) -> Result<Reply, LinkError> {

@@ -86,6 +86,7 @@ impl PeerService {
                 return;
             }
         };
+        let _incoming = self.inner.view.links.incoming(from);
         let under_way = Arc::new(Semaphore::new(UNDER_WAY));
         loop {
             let request = match requests.message().await {

@@ -97,13 +97,13 @@ impl View {
         self.leader_changed.lock().elapsed()
     }
 
-    /// Whether there is no leader, as far as this node can tell: none is known, or the connection to it is broken, or it
-    /// has been silent for so long.
+    /// Whether there is no leader, as far as this node can tell: none is known, or the connections with it have broken, or
+    /// it has been silent for so long.
     pub(crate) fn leader_is_lost(&self, silence: Duration) -> bool {
         match self.leader() {
             None => true,
             Some(leader) if leader == self.me => false,
-            Some(leader) => !self.links.is_up(leader) || self.silence() >= silence,
+            Some(leader) => self.links.is_dead(leader) || self.silence() >= silence,
         }
     }
 }
