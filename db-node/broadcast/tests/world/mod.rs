@@ -3,19 +3,19 @@
 
 pub mod checker;
 pub mod disk;
+mod events;
 pub mod network;
+mod outputs;
 #[allow(dead_code, reason = "scenarios make their own schedules")]
 pub mod schedule;
 pub mod trace;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use agora_broadcast::{
-    Base, Config, Delivery, Epoch, Input, Member, MemberId, Message, Now, Output, PersistId, ProposalId,
-    ReadId, Request, RequestId, Slot, Write,
+    Base, Config, Epoch, Input, Member, MemberId, Now, PersistId, ProposalId, ReadId, RequestId, Slot, Write,
 };
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -23,6 +23,7 @@ use rand::{Rng, SeedableRng};
 
 use checker::Checker;
 use disk::Disk;
+use events::{Event, Scheduled};
 use network::Network;
 use trace::Trace;
 
@@ -75,54 +76,6 @@ pub struct Node {
     /// Requests proposed here in this start that are not delivered here.
     pub unanswered: HashSet<RequestId>,
     pub refused: u64,
-}
-
-struct Scheduled {
-    at: Duration,
-    number: u64,
-    event: Event,
-}
-
-#[derive(Debug)]
-enum Event {
-    /// Whatever incarnation is up then gets it.
-    Arrive {
-        from: MemberId,
-        from_start: u64,
-        to: MemberId,
-        message: Message,
-    },
-    Synced {
-        node: MemberId,
-        start: u64,
-    },
-    Wake {
-        node: MemberId,
-        start: u64,
-    },
-    StateSynced {
-        node: MemberId,
-        start: u64,
-    },
-    SnapshotArrives {
-        node: MemberId,
-        start: u64,
-        epoch: Epoch,
-        base: Base,
-    },
-    Lost {
-        node: MemberId,
-        start: u64,
-        peer: MemberId,
-    },
-    Crash {
-        node: MemberId,
-        start: u64,
-    },
-    Restart {
-        node: MemberId,
-        start: u64,
-    },
 }
 
 impl World {
@@ -438,135 +391,8 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, id: MemberId, output: Output, proposed: &[Bytes]) {
-        match output {
-            Output::Send { to, message } => {
-                assert_ne!(to, id, "a member sends to itself");
-                self.checker.said(&message.body);
-                self.trace.says(self.now, id, Some(to), &message);
-                self.send(id, to, message);
-            }
-            Output::SendAll { message } => {
-                self.checker.said(&message.body);
-                self.trace.says(self.now, id, None, &message);
-                for to in self.members().filter(|to| *to != id) {
-                    self.send(id, to, message.clone());
-                }
-            }
-            Output::Persist { id: persist, writes } => {
-                self.trace.persists(self.now, id, &writes);
-                self.ambush(id, &writes);
-                self.node_mut(id).disk.waiting.push_back((persist, writes));
-                self.sync_if_needed(id);
-            }
-            Output::Deliver(delivery) => self.delivered(id, &delivery),
-            Output::Proposed { request, .. } => {
-                let body = Request { id: request, commands: proposed.to_vec() };
-                self.checker.sent(Arc::new(body));
-                self.node_mut(id).unanswered.insert(request);
-            }
-            Output::ProposalRefused { why, .. } => {
-                self.trace.note(self.now, || format!("{id} refuses the proposal: {why:?}"));
-                self.node_mut(id).refused += 1;
-            }
-            Output::ReadReady { read, slot } => self.read_is_ready(id, read, slot),
-            Output::ReadRefused { read, why } => {
-                self.trace.note(self.now, || format!("{id} refuses the read: {why:?}"));
-                self.reads.remove(&read);
-            }
-            Output::NeedSnapshot { from } => self.give_snapshot(id, from),
-        }
-    }
-
-    fn delivered(&mut self, id: MemberId, delivery: &Delivery) {
-        self.trace.delivers(self.now, id, delivery);
-        let node = &mut self.nodes[usize::from(id.0)];
-        assert_eq!(delivery.slot, node.disk.applied.next(), "no holes at {id}");
-        node.disk.apply(delivery.slot, delivery.epoch);
-        for request in &delivery.requests {
-            node.unanswered.remove(&request.id);
-        }
-        let disks = self.nodes.iter().map(|node| &node.disk);
-        self.checker.delivered(delivery, disks);
-    }
-
-    fn read_is_ready(&mut self, id: MemberId, read: ReadId, slot: Slot) {
-        self.trace.note(self.now, || format!("{id} answers the read from slot {slot}"));
-        let at_start = self.reads.remove(&read).expect("a read is answered once");
-        assert!(slot >= at_start, "a read from slot {slot} began when {at_start} was delivered");
-        assert!(self.node(id).disk.applied >= slot, "a read is answered before its slot is applied");
-        self.reads_answered += 1;
-    }
-
-    fn give_snapshot(&mut self, id: MemberId, from: MemberId) {
-        self.trace.note(self.now, || format!("{id} needs a snapshot from {from}"));
-        let giver = self.node(from);
-        let given = giver.member.as_ref().and_then(|member| member.base_at(giver.disk.applied));
-        if let Some((epoch, base)) = given.filter(|_| self.network.is_open(from, id)) {
-            let start = self.node(id).start;
-            let time = Duration::from_millis(self.random.random_range(1..self.snapshot_ms));
-            self.schedule(time, Event::SnapshotArrives { node: id, start, epoch, base });
-        }
-    }
-
-    /// The moments around a promise or an acceptance are those in which a crash hurts most.
-    fn ambush(&mut self, id: MemberId, writes: &[Write]) {
-        let is_delicate =
-            writes.iter().any(|write| matches!(write, Write::Promise(_) | Write::Accept { .. }));
-        if is_delicate && self.random.random_ratio(self.ambush_permille, 1000) {
-            let start = self.node(id).start;
-            let after = self.node(id).sync_time + Duration::from_millis(1);
-            let after = after.mul_f64(self.random.random_range(0.0..2.0));
-            self.schedule(after, Event::Crash { node: id, start });
-        }
-    }
-
-    /// Crashes a member, which soon starts again.
-    pub fn bounce(&mut self, id: MemberId) {
-        let start = self.node(id).start;
-        self.schedule(Duration::ZERO, Event::Crash { node: id, start });
-    }
-
-    fn sync_if_needed(&mut self, id: MemberId) {
-        let node = self.node_mut(id);
-        if !node.is_syncing && !node.disk.waiting.is_empty() {
-            node.is_syncing = true;
-            let (start, time) = (node.start, node.sync_time);
-            self.schedule(time, Event::Synced { node: id, start });
-        }
-    }
-
-    fn send(&mut self, from: MemberId, to: MemberId, message: Message) {
-        self.highest_epoch = self.highest_epoch.max(message.envelope.epoch);
-        for delay in self.network.carry(from, to, &message.body, &mut self.random) {
-            let message = message.clone();
-            let from_start = self.node(from).start;
-            self.schedule(delay, Event::Arrive { from, from_start, to, message });
-        }
-    }
-
     fn schedule(&mut self, after: Duration, event: Event) {
         self.scheduled += 1;
         self.events.push(Reverse(Scheduled { at: self.now + after, number: self.scheduled, event }));
-    }
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
     }
 }
