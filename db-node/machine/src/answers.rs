@@ -57,7 +57,9 @@ impl Answers {
     /// What is known of this key and command.
     pub fn recall(&self, key: &KeyHash, fingerprint: &[u8; 32]) -> Remembered {
         match self.rows.get(key) {
-            Some(row) if row.fingerprint == *fingerprint => Remembered::Answered(Bytes::copy_from_slice(&row.response)),
+            Some(row) if row.fingerprint == *fingerprint => {
+                Remembered::Answered(Bytes::copy_from_slice(&row.response))
+            }
             Some(_) => Remembered::Reused,
             None if self.rows.len() >= self.max => Remembered::Full,
             None => Remembered::New,
@@ -80,8 +82,13 @@ impl Answers {
 
     /// Forgets answers older than `kept_ms`, the oldest first and at most `most`; says how many.
     pub fn forget_older(&mut self, now: Timestamp, kept_ms: u64, most: usize) -> usize {
-        let due: VecDeque<_> =
-            self.by_age.iter().take_while(|(at_ms, _)| at_ms.saturating_add(kept_ms) < now.0).take(most).copied().collect();
+        let due: VecDeque<_> = self
+            .by_age
+            .iter()
+            .take_while(|(at_ms, _)| at_ms.saturating_add(kept_ms) < now.0)
+            .take(most)
+            .copied()
+            .collect();
         for aged in &due {
             self.by_age.remove(aged);
             self.rows.remove(&aged.1);

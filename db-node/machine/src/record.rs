@@ -72,8 +72,9 @@ pub fn decode<V: DeserializeOwned>(bytes: &[u8]) -> Result<V, String> {
     if *version != VERSION {
         return Err(format!("version {version}, but this program reads version {VERSION}"));
     }
-    let (value, read) = bincode::serde::decode_from_slice(body, bincode::config::standard().with_limit::<{ 16 << 20 }>())
-        .map_err(|error| error.to_string())?;
+    let (value, read) =
+        bincode::serde::decode_from_slice(body, bincode::config::standard().with_limit::<{ 16 << 20 }>())
+            .map_err(|error| error.to_string())?;
     if read == body.len() { Ok(value) } else { Err(format!("{} bytes too many", body.len() - read)) }
 }
 
