@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::StorageError;
-use crate::identity::{self, Identity, Phase};
+use crate::identity::{self, DiskId, Found, Identity, Phase};
 use crate::log::Log;
 use crate::state_store::StateStore;
 
@@ -27,6 +27,7 @@ const STATE_CACHE_BYTES: u64 = 64 << 20;
 #[derive(Clone, Debug)]
 pub struct Directory {
     path: PathBuf,
+    disk: DiskId,
     log: Log,
     state: StateStore,
 }
@@ -50,24 +51,24 @@ impl Directory {
         if found.is_none() {
             refuse_strangers(path)?;
         }
-        if let Some((found, _)) = &found
-            && found != identity
+        if let Some(found) = &found
+            && found.identity != *identity
         {
             return Err(StorageError::Foreign {
                 directory: path.to_owned(),
-                found: Box::new(found.clone()),
+                found: Box::new(found.identity.clone()),
                 wanted: Box::new(identity.clone()),
             });
         }
         let held = Arc::new(lock(path)?);
         // Read again: another process may have created it while this one waited for nothing but the lock.
         match identity::read(path)? {
-            Some((_, Phase::Complete)) => Self::open_existing(held),
-            Some((_, Phase::Creating)) | None => Self::create(held, identity),
+            Some(Found { phase: Phase::Complete, disk, .. }) => Self::open_existing(held, disk),
+            Some(Found { phase: Phase::Creating, .. }) | None => Self::create(held, identity),
         }
     }
 
-    fn open_existing(held: Arc<Held>) -> Result<Directory, StorageError> {
+    fn open_existing(held: Arc<Held>, disk: DiskId) -> Result<Directory, StorageError> {
         let path = held.path.clone();
         remove(&path, SCRATCH)?;
         for name in [LOG, STATE] {
@@ -84,12 +85,15 @@ impl Directory {
                 ));
             }
         }
-        Ok(Directory { log: Log::open(log, Arc::clone(&held))?, state: StateStore::open(state, held)?, path })
+        let log = Log::open(log, Arc::clone(&held))?;
+        Ok(Directory { disk, log, state: StateStore::open(state, held)?, path })
     }
 
     fn create(held: Arc<Held>, identity: &Identity) -> Result<Directory, StorageError> {
         let path = held.path.clone();
-        identity::write(&path, identity, Phase::Creating)?;
+        let disk = DiskId::random();
+        let mut found = Found { identity: identity.clone(), disk, phase: Phase::Creating };
+        identity::write(&path, &found)?;
         for name in [LOG, STATE, SCRATCH] {
             remove(&path, name)?;
         }
@@ -99,17 +103,24 @@ impl Directory {
             database.flush().map_err(StorageError::database(&path))?;
         }
         let directory = Directory {
+            disk,
             log: Log::open(log, Arc::clone(&held))?,
             state: StateStore::open(state, held)?,
             path: path.clone(),
         };
-        identity::write(&path, identity, Phase::Complete)?;
+        found.phase = Phase::Complete;
+        identity::write(&path, &found)?;
         Ok(directory)
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What tells it from the directory that this node had before, if it lost one.
+    pub fn disk(&self) -> DiskId {
+        self.disk
     }
 
     /// The log.

@@ -61,8 +61,9 @@ pub enum StorageError {
     },
     /// Something in it is not as it was written.
     #[error(
-        "data directory {} is damaged: {what}. Restore it from a backup, or replace this node: start it with an empty \
-         directory as a new member, never under its old place in the group, because what it promised is lost", directory.display()
+        "data directory {} is damaged: {what}. Move it away and start the node again: with an empty directory it joins its \
+         group as a new member and is brought up to date by the others. Don't bring back an older copy: what was promised \
+         since is not in it", directory.display()
     )]
     Damaged {
         /// The data directory.

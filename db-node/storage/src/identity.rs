@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
+use uuid::Uuid;
+
 use crate::error::StorageError;
 
 /// Whose data a directory holds.
@@ -24,6 +26,37 @@ impl fmt::Display for Identity {
     }
 }
 
+/// Which disk, as it were, a data directory is: drawn at random when it is created, and kept in it for good.
+///
+/// A node that has lost its directory gets another one, and so can be told from the node that made its promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DiskId(Uuid);
+
+impl DiskId {
+    pub(crate) fn random() -> DiskId {
+        DiskId(Uuid::new_v4())
+    }
+
+    /// All 128 bits of it.
+    pub fn as_u128(self) -> u128 {
+        self.0.as_u128()
+    }
+}
+
+impl fmt::Display for DiskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What the identity file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) identity: Identity,
+    pub(crate) disk: DiskId,
+    pub(crate) phase: Phase,
+}
+
 /// How far the creation of a directory has come. While it is not complete nothing in it was ever acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -33,14 +66,14 @@ pub(crate) enum Phase {
 
 const NAME: &str = "identity";
 const NEW_NAME: &str = "identity.new";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Names that may lie in a directory that is not yet a data directory: what a start leaves that died at once.
 pub(crate) fn may_precede_identity(name: &std::ffi::OsStr) -> bool {
     name == NEW_NAME || name == crate::directory::LOCK
 }
 
-fn text(identity: &Identity, phase: Phase) -> String {
+fn text(Found { identity, disk, phase }: &Found) -> String {
     let phase = match phase {
         Phase::Creating => "creating",
         Phase::Complete => "complete",
@@ -48,14 +81,14 @@ fn text(identity: &Identity, phase: Phase) -> String {
     let Identity { cluster, node, database } = identity;
     format!(
         "# The data directory of a node. Don't edit.\n\
-         format = {FORMAT}\ncluster = {cluster:?}\nnode = {node:?}\ndatabase = {database:?}\nphase = {phase}\n"
+         format = {FORMAT}\ncluster = {cluster:?}\nnode = {node:?}\ndatabase = {database:?}\ndisk = {disk}\nphase = {phase}\n"
     )
 }
 
 /// Writes the file so that after a crash either the old or the new one is there.
-pub(crate) fn write(directory: &Path, identity: &Identity, phase: Phase) -> Result<(), StorageError> {
+pub(crate) fn write(directory: &Path, found: &Found) -> Result<(), StorageError> {
     let failed = StorageError::io(directory, "write the identity file");
-    let body = text(identity, phase);
+    let body = text(found);
     let new = directory.join(NEW_NAME);
     let mut file = File::create(&new).map_err(&failed)?;
     writeln!(file, "{body}checksum = {:08x}", crc32fast::hash(body.as_bytes())).map_err(&failed)?;
@@ -70,7 +103,7 @@ pub(crate) fn sync_directory(directory: &Path) -> Result<(), StorageError> {
 }
 
 /// The identity file's content; None if there is no such file.
-pub(crate) fn read(directory: &Path) -> Result<Option<(Identity, Phase)>, StorageError> {
+pub(crate) fn read(directory: &Path) -> Result<Option<Found>, StorageError> {
     let bytes = match fs::read(directory.join(NAME)) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -85,7 +118,7 @@ pub(crate) fn read(directory: &Path) -> Result<Option<(Identity, Phase)>, Storag
     parse(directory, body).map(Some)
 }
 
-fn parse(directory: &Path, body: &str) -> Result<(Identity, Phase), StorageError> {
+fn parse(directory: &Path, body: &str) -> Result<Found, StorageError> {
     let field = |name: &str| {
         let line = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
         line.ok_or_else(|| StorageError::damaged(directory, format!("its identity file has no {name}")))
@@ -97,7 +130,9 @@ fn parse(directory: &Path, body: &str) -> Result<(Identity, Phase), StorageError
     let name = |name: &str| field(name).map(unquoted);
     let identity = Identity { cluster: name("cluster")?, node: name("node")?, database: name("database")? };
     let phase = if field("phase")? == "complete" { Phase::Complete } else { Phase::Creating };
-    Ok((identity, phase))
+    let disk = field("disk")?.parse().map(DiskId);
+    let disk = disk.map_err(|_| StorageError::damaged(directory, "its identity file names no disk"))?;
+    Ok(Found { identity, disk, phase })
 }
 
 /// Undoes what `{:?}` did for names: quotes, and escapes of quotes, backslashes and what is not printable. What can't be
@@ -136,8 +171,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for name in ["plain", "", "with \"quotes\" and \\", "Ἀγορά\n\u{7f}\u{200b}", "checksum = 1"] {
             let identity = Identity { cluster: name.into(), node: "n".into(), database: name.into() };
-            write(directory.path(), &identity, Phase::Complete).unwrap();
-            assert_eq!(read(directory.path()).unwrap(), Some((identity, Phase::Complete)));
+            let found = Found { identity, disk: DiskId::random(), phase: Phase::Complete };
+            write(directory.path(), &found).unwrap();
+            assert_eq!(read(directory.path()).unwrap(), Some(found));
         }
     }
 
@@ -145,7 +181,8 @@ mod tests {
     fn any_flipped_bit_is_found() {
         let directory = tempfile::tempdir().unwrap();
         let identity = Identity { cluster: "c".into(), node: "n".into(), database: "d".into() };
-        write(directory.path(), &identity, Phase::Complete).unwrap();
+        let found = Found { identity, disk: DiskId::random(), phase: Phase::Complete };
+        write(directory.path(), &found).unwrap();
         let path = directory.path().join(NAME);
         let good = fs::read(&path).unwrap();
         for at in 0..good.len() - 1 {

@@ -9,7 +9,9 @@
 //! - what [`Log::sync`] returned for is still there after kill -9 and power loss;
 //! - a state and the position it was applied up to are never apart;
 //! - a directory that is damaged, or that belongs to another node, is refused with a message that names it and the ways
-//!   out; it is never silently started afresh.
+//!   out; it is never silently started afresh;
+//! - a directory keeps the [`DiskId`] that it was created with, and no other directory has it: a node that starts empty in
+//!   the place of one that had promised something is known by that.
 //!
 //! It knows no protocol and no marketplace. All functions block: async callers use a thread of their own.
 
@@ -22,6 +24,6 @@ mod state_store;
 
 pub use directory::Directory;
 pub use error::StorageError;
-pub use identity::Identity;
+pub use identity::{DiskId, Identity};
 pub use log::{Log, LogBatch};
 pub use state_store::{KeyValue, StagedState, StateStore};

@@ -49,6 +49,16 @@ fn what_was_written_is_there_after_reopening() {
 }
 
 #[test]
+fn a_directory_keeps_its_disk_id_and_its_successor_gets_another() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("node");
+    let first = open(&path).unwrap().disk();
+    assert_eq!(open(&path).unwrap().disk(), first);
+    fs::remove_dir_all(&path).unwrap();
+    assert_ne!(open(&path).unwrap().disk(), first);
+}
+
+#[test]
 fn a_directory_is_open_once_at_a_time() {
     let root = tempfile::tempdir().unwrap();
     let directory = open(root.path()).unwrap();
