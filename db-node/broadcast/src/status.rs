@@ -101,8 +101,14 @@ impl Member {
         }
     }
 
+    /// Whether this member hears no majority.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        !self.hears_majority()
+    }
+
     fn standing(&self) -> Standing {
-        if !self.hears_majority() {
+        if self.is_cut_off() {
             Standing::CutOff
         } else if self.is_changing_epoch() {
             Standing::ChangingEpoch

@@ -13,7 +13,7 @@ use std::time::Duration;
 use agora_machine::{CorruptRecord, Malformed, Record, StateMachine, Timestamp};
 use agora_storage::{StateStore, StorageError};
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 /// Why a replica can't go on.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -24,6 +24,9 @@ pub enum ReplicaError {
     /// A record is not one that this state machine wrote.
     #[error(transparent)]
     Corrupt(#[from] CorruptRecord),
+    /// The state machine panicked while it applied commands: what it left is not saved.
+    #[error("the state machine has panicked while it applied commands")]
+    Torn,
     /// The records to install could not be read.
     #[error("the records to install can't be read: {0}")]
     Unreadable(String),
@@ -62,6 +65,15 @@ struct State<M> {
     position: Option<Vec<u8>>,
     unsaved_commands: usize,
     unsaved: bool,
+    /// Commands are being applied; still so when the lock is free: the state machine panicked, and the state is neither the one
+    /// before nor the one after.
+    torn: bool,
+}
+
+impl<M> State<M> {
+    fn new(machine: M, position: Option<Vec<u8>>) -> Self {
+        State { machine, position, unsaved_commands: 0, unsaved: false, torn: false }
+    }
 }
 
 #[derive(Debug)]
@@ -113,7 +125,7 @@ impl<M: StateMachine> Replica<M> {
     pub fn open(store: StateStore) -> Result<Self, ReplicaError> {
         let machine = load(&store)?;
         let position = store.position()?;
-        let state = State { machine, position, unsaved_commands: 0, unsaved: false };
+        let state = State::new(machine, position);
         let core =
             Arc::new(Core { state: RwLock::new(state), store: Mutex::new(Store { store, failed: None }) });
         let saver = Arc::new(Saver::spawn(Arc::clone(&core)));
@@ -122,16 +134,22 @@ impl<M: StateMachine> Replica<M> {
 
     /// The position of the last applied batch, or of the installed state.
     pub fn position(&self) -> Option<Vec<u8>> {
-        self.core.state.read().position.clone()
+        self.core.whole().position.clone()
     }
 
-    /// Applies commands in their order; afterwards the replica is at `position`. Not to be called by two at a time.
+    /// Applies commands in their order; afterwards the replica is at `position`. Not to be called by two at a time. If the state
+    /// machine panics, so does this; the replica is of no use then.
     ///
     /// # Errors
-    /// The state store has failed.
+    /// The state store has failed, or the state machine has panicked earlier.
     pub fn apply(&self, batch: &[(Timestamp, Bytes)], position: Vec<u8>) -> Result<Vec<Bytes>, ReplicaError> {
         let mut state = self.core.state.write();
+        if state.torn {
+            return Err(ReplicaError::Torn);
+        }
+        state.torn = true;
         let responses = batch.iter().map(|(now, command)| state.machine.apply(*now, command)).collect();
+        state.torn = false;
         state.position = Some(position);
         state.unsaved = true;
         state.unsaved_commands += batch.len();
@@ -149,17 +167,17 @@ impl<M: StateMachine> Replica<M> {
     /// # Errors
     /// The bytes are no query.
     pub fn query(&self, query: &[u8]) -> Result<Bytes, Malformed> {
-        self.core.state.read().machine.query(query)
+        self.core.whole().machine.query(query)
     }
 
     /// Reads from the state as it is; several reads in one call see the same state.
     pub fn read<T>(&self, read: impl FnOnce(&M) -> T) -> T {
-        read(&self.core.state.read().machine)
+        read(&self.core.whole().machine)
     }
 
     /// The maintenance command that is worth replicating now, if one is.
     pub fn maintenance(&self, local_now: Timestamp) -> Option<Bytes> {
-        self.core.state.read().machine.maintenance(local_now)
+        self.core.whole().machine.maintenance(local_now)
     }
 
     /// Makes all that was applied before this call durable, and returns the position that is durable then.
@@ -176,7 +194,7 @@ impl<M: StateMachine> Replica<M> {
 
     /// A consistent copy of the state with its position, taken in constant time.
     pub fn snapshot(&self) -> (Option<Vec<u8>>, M) {
-        let state = self.core.state.read();
+        let state = self.core.whole();
         (state.position.clone(), state.machine.clone())
     }
 
@@ -223,8 +241,7 @@ impl<M: StateMachine> Replica<M> {
         }
         staged.install(&position)?;
         store.failed = None;
-        *self.core.state.write() =
-            State { machine, position: Some(position), unsaved_commands: 0, unsaved: false };
+        *self.core.state.write() = State::new(machine, Some(position));
         Ok(())
     }
 
@@ -247,6 +264,16 @@ pub fn checksum<M: StateMachine>(machine: &M) -> u32 {
 }
 
 impl<M: StateMachine> Core<M> {
+    /// The state, between two batches of commands.
+    ///
+    /// # Panics
+    /// The state machine has panicked before: nobody may see, store or give away what it left, as with a poisoned lock.
+    fn whole(&self) -> RwLockReadGuard<'_, State<M>> {
+        let state = self.state.read();
+        assert!(!state.torn, "the state machine has panicked while it applied commands");
+        state
+    }
+
     /// Writes what has changed to the store.
     fn save(&self) -> Result<(), ReplicaError> {
         let mut store = self.store.lock();
@@ -254,6 +281,9 @@ impl<M: StateMachine> Core<M> {
             return Err(ReplicaError::Storage(Arc::clone(failed)));
         }
         let mut state = self.state.write();
+        if state.torn {
+            return Err(ReplicaError::Torn);
+        }
         if !state.unsaved {
             return Ok(());
         }

@@ -167,3 +167,31 @@ async fn maintenance_that_is_due_is_proposed_once() {
     }
     assert_eq!(maintained, 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_machine_that_panics_ends_its_node_and_leaves_nobody_waiting() {
+    let mut group = Group::start(3).await;
+    assert_eq!(group.add(0, "a", 1).await, Outcome::Done(1));
+    let callers = (0..30).map(|caller| {
+        let handle = group.handle(caller % 3);
+        tokio::spawn(async move {
+            match caller {
+                7 => handle.execute(add(support::BUG, 1)).await,
+                _ if caller % 2 == 0 => handle.execute(add("a", 1)).await,
+                _ => handle.query(Bytes::from_static(b"a")).await,
+            }
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        // Whatever it is told, it is told.
+        let _ = tokio::time::timeout(Duration::from_secs(30), caller).await.unwrap().unwrap();
+    }
+    for index in 0..3 {
+        let why = group.failed(index).await;
+        assert!(
+            why.contains("applier thread panicked") && why.contains("a bug in the state machine"),
+            "{why}"
+        );
+        group.stop(index).await;
+    }
+}

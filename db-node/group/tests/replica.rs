@@ -3,9 +3,10 @@
 
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use agora_group::Replica;
+use agora_group::{Replica, ReplicaError};
 use agora_machine::{Record, StateMachine, Timestamp};
 use agora_storage::{Directory, Identity};
 use support::{Counters, add, number};
@@ -103,4 +104,23 @@ fn a_snapshot_does_not_change_with_what_is_applied_later() {
     replica.apply(&[(Timestamp(2), add("a", 1))], b"p2".to_vec()).unwrap();
     assert_eq!((position.as_deref(), machine.value("a")), (Some(&b"p1"[..]), 1));
     assert_eq!(value(&replica, "a"), 2);
+}
+
+#[test]
+fn what_a_state_machine_left_when_it_panicked_is_neither_seen_nor_saved() {
+    let root = tempfile::tempdir().unwrap();
+    {
+        let replica = open(root.path());
+        replica.apply(&[(Timestamp(1), add("a", 1))], b"p1".to_vec()).unwrap();
+        let half = [(Timestamp(2), add("a", 1)), (Timestamp(2), add(support::BUG, 1))];
+        let applied = catch_unwind(AssertUnwindSafe(|| replica.apply(&half, b"p2".to_vec())));
+        assert!(applied.is_err());
+        assert!(matches!(replica.sync(), Err(ReplicaError::Torn)));
+        assert!(matches!(replica.apply(&half[..1], b"p2".to_vec()), Err(ReplicaError::Torn)));
+        assert!(catch_unwind(AssertUnwindSafe(|| replica.query(b"a"))).is_err());
+    }
+    let replica = open(root.path());
+    let position = replica.position();
+    let saved = (position.as_deref(), value(&replica, "a"));
+    assert!(saved == (Some(&b"p1"[..]), 1) || saved == (None, 0), "{saved:?}");
 }

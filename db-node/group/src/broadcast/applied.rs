@@ -21,6 +21,16 @@ struct Inner {
 /// The slot will never be applied here: the node is stopping.
 pub(super) struct Over;
 
+/// See [`Applied::ends_with_holder`].
+pub(super) struct End(Applied);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        *self.0.inner.over.lock() = true;
+        self.0.inner.moved.notify_all();
+    }
+}
+
 impl Applied {
     pub(super) fn new(slot: Slot) -> Self {
         let inner = Inner { slot: AtomicU64::new(slot.0), over: Mutex::new(false), moved: Condvar::new() };
@@ -39,10 +49,9 @@ impl Applied {
         self.inner.moved.notify_all();
     }
 
-    /// It will come no further.
-    pub(super) fn end(&self) {
-        *self.inner.over.lock() = true;
-        self.inner.moved.notify_all();
+    /// It will come no further once this is dropped, which happens however its holder ends.
+    pub(super) fn ends_with_holder(&self) -> End {
+        End(self.clone())
     }
 
     /// Blocks until the state has come this far.
@@ -75,7 +84,7 @@ mod tests {
         applied.advance(Slot(5));
         applied.advance(Slot(7));
         assert!(reached.join().unwrap());
-        applied.end();
+        drop(applied.ends_with_holder());
         assert!(!ended.join().unwrap());
     }
 }

@@ -33,7 +33,8 @@ pub(super) enum Job {
     Install { slot: Slot, epoch: Epoch, file: PathBuf, done: oneshot::Sender<Result<(), String>> },
 }
 
-/// Starts the thread. It ends when the senders are dropped and all is applied, or when the store fails, which is fatal.
+/// Starts the thread. It ends when the senders are dropped and all is applied, or when the store fails or the state machine
+/// panics, which is fatal.
 pub(super) fn start<M: StateMachine>(
     replica: Replica<M>,
     applied: Applied,
@@ -41,12 +42,11 @@ pub(super) fn start<M: StateMachine>(
 ) -> std::io::Result<(mpsc::Sender<Job>, JoinHandle<()>)> {
     let (queue, jobs) = mpsc::channel(QUEUE);
     let run = move || {
-        if let Err(error) = run(&replica, jobs, &applied) {
-            fatal.raise(format!("committed slots can't be applied: {error}"));
-        }
-        applied.end();
+        let _end = applied.ends_with_holder();
+        let applied = run(&replica, jobs, &applied);
+        applied.map_err(|error| format!("committed slots can't be applied: {error}"))
     };
-    let thread = std::thread::Builder::new().name("applier".into()).spawn(run)?;
+    let thread = fatal.thread("applier", run)?;
     Ok((queue, thread))
 }
 

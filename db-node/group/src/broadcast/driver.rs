@@ -190,7 +190,12 @@ impl Driver {
         match event {
             Event::Received { from, message } => self.step(Input::Receive { from, message }),
             Event::PeerLost(peer) => self.step(Input::PeerLost { peer }),
-            Event::SnapshotInstalled { epoch, base } => self.step(Input::SnapshotInstalled { epoch, base }),
+            Event::SnapshotInstalled { epoch, base } => {
+                if let Some(local_seq) = base.sequenced.get(&self.waiting.sender()) {
+                    self.waiting.covered(*local_seq);
+                }
+                self.step(Input::SnapshotInstalled { epoch, base });
+            }
             Event::BaseAt { slot, answer } => {
                 // The asker may have given up.
                 let _ = answer.send(self.member.base_at(slot));
@@ -201,6 +206,10 @@ impl Driver {
     /// Makes one request of all commands that wait, unless enough requests are under way.
     fn propose(&mut self) {
         if !self.may_propose() {
+            if self.member.is_cut_off() {
+                // Those under way may take as long as the network does: nobody is to wait behind them.
+                answer_all(self.inputs.commands.take().1, &failure(Refused::Unavailable));
+            }
             return;
         }
         let (commands, answers) = self.inputs.commands.take();
@@ -294,3 +303,7 @@ fn failure(why: Refused) -> Failure {
         Refused::Unavailable => Failure::Unavailable("this node reaches no majority of its group".into()),
     }
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

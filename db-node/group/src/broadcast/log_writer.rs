@@ -33,12 +33,9 @@ pub(super) struct LogWriter {
 pub(super) fn start(log: Log, fatal: Fatal) -> std::io::Result<(LogWriter, JoinHandle<()>)> {
     let (queue, waiting) = mpsc::channel(QUEUE);
     let (report, persisted) = watch::channel(PersistId(0));
-    let run = move || {
-        if let Err(error) = run(&log, waiting, &report) {
-            fatal.raise(format!("the log can't be written: {error}"));
-        }
-    };
-    let thread = std::thread::Builder::new().name("log-writer".into()).spawn(run)?;
+    let run =
+        move || run(&log, waiting, &report).map_err(|error| format!("the log can't be written: {error}"));
+    let thread = fatal.thread("log-writer", run)?;
     Ok((LogWriter { queue, persisted }, thread))
 }
 

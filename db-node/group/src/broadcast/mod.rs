@@ -139,7 +139,7 @@ pub fn start<M: StateMachine>(
     let applied = Applied::new(slot);
     let (log, log_thread) = log_writer::start(log, fatal.clone())?;
     let (applier, applier_thread) = applier::start(replica.clone(), applied.clone(), fatal.clone())?;
-    let (readers, mut threads) = reader::start(&replica, &applied)?;
+    let (readers, mut threads) = reader::start(&replica, &applied, &fatal)?;
     let (state_sync, sync_thread) = state_sync::start(replica.clone(), applied.clone(), fatal.clone())?;
     threads.extend([log_thread, applier_thread, sync_thread]);
 

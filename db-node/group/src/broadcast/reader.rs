@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::applied::Applied;
+use super::fatal::Fatal;
 use crate::{Failure, Query, Replica};
 
 /// Groups of queries that wait for a thread; their number is also bounded by the rounds that may be under way.
@@ -26,13 +27,17 @@ pub(super) struct ReadJob {
 pub(super) fn start<M: StateMachine>(
     replica: &Replica<M>,
     applied: &Applied,
+    fatal: &Fatal,
 ) -> std::io::Result<(mpsc::Sender<ReadJob>, Vec<JoinHandle<()>>)> {
     let (queue, jobs) = mpsc::channel(QUEUE);
     let jobs = Arc::new(Mutex::new(jobs));
     let count = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     let start = |_| {
         let (replica, applied, jobs) = (replica.clone(), applied.clone(), Arc::clone(&jobs));
-        std::thread::Builder::new().name("reader".into()).spawn(move || run(&replica, &applied, &jobs))
+        fatal.thread("reader", move || {
+            run(&replica, &applied, &jobs);
+            Ok(())
+        })
     };
     Ok((queue, (0..count).map(start).collect::<std::io::Result<Vec<_>>>()?))
 }

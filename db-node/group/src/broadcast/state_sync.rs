@@ -31,28 +31,27 @@ pub(super) fn start<M: StateMachine>(
     let (alive, ended) = channel();
     // Nothing is known to be durable before the first sync, whatever was found on the disk.
     let (report, durable) = watch::channel(Slot(0));
-    let run = move || run(&replica, &applied, &fatal, &ended, &report);
-    let thread = std::thread::Builder::new().name("state-sync".into()).spawn(run)?;
+    let run = move || run(&replica, &applied, &ended, &report);
+    let thread = fatal.thread("state-sync", run)?;
     Ok((StateSync { _alive: alive, durable }, thread))
 }
 
 fn run<M: StateMachine>(
     replica: &Replica<M>,
     applied: &Applied,
-    fatal: &Fatal,
     ended: &Receiver<()>,
     report: &watch::Sender<Slot>,
-) {
+) -> Result<(), String> {
     loop {
         let last_time = !matches!(ended.recv_timeout(PERIOD), Err(RecvTimeoutError::Timeout));
         if applied.slot() > *report.borrow() {
             match replica.sync() {
                 Ok(position) => drop(report.send_replace(position::slot(position.as_deref()))),
-                Err(error) => return fatal.raise(format!("the state can't be made durable: {error}")),
+                Err(error) => return Err(format!("the state can't be made durable: {error}")),
             }
         }
         if last_time {
-            return;
+            return Ok(());
         }
     }
 }

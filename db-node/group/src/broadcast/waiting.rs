@@ -25,6 +25,11 @@ impl Waiting {
         Waiting { me, incarnation, proposals: HashMap::new(), requests: BTreeMap::new() }
     }
 
+    /// As whom this member sends requests.
+    pub(super) fn sender(&self) -> (MemberId, Incarnation) {
+        (self.me, self.incarnation)
+    }
+
     /// Requests under way.
     pub(super) fn requests(&self) -> usize {
         self.proposals.len() + self.requests.len()
@@ -45,6 +50,14 @@ impl Waiting {
         answer_all(answers, failure);
     }
 
+    /// A snapshot covers all own requests up to this one: they are never delivered here, and their answers are not known.
+    pub(super) fn covered(&mut self, local_seq: u64) {
+        let later = self.requests.split_off(&local_seq.saturating_add(1));
+        let unknown = Failure::OutcomeUnknown("this node was caught up by a snapshot".into());
+        let covered = std::mem::replace(&mut self.requests, later);
+        covered.into_values().for_each(|answers| answer_all(answers, &unknown));
+    }
+
     /// Those who wait for commands of this delivery, by the index of their request in it.
     pub(super) fn delivered(&mut self, delivery: &Delivery) -> Vec<(usize, Answers)> {
         let mut answers = Vec::new();
@@ -52,15 +65,8 @@ impl Waiting {
             if request.id.sender != self.me || request.id.incarnation != self.incarnation {
                 continue;
             }
-            // Requests are delivered in order: one that was passed over came with a snapshot, its answer is not known.
-            let later = self.requests.split_off(&request.id.local_seq);
-            let passed_over = std::mem::replace(&mut self.requests, later);
-            for unanswered in passed_over.into_values() {
-                answer_all(
-                    unanswered,
-                    &Failure::OutcomeUnknown("this node was caught up by a snapshot".into()),
-                );
-            }
+            // Requests are delivered in order: one that was passed over came with a snapshot.
+            self.covered(request.id.local_seq.saturating_sub(1));
             if let Some(mine) = self.requests.remove(&request.id.local_seq) {
                 answers.push((index, mine));
             }

@@ -101,6 +101,12 @@ impl Group {
         drop(handle);
     }
 
+    /// Waits until a member can't go on, and tells why.
+    pub async fn failed(&self, index: usize) -> String {
+        let running = &self.nodes[index].as_ref().unwrap().running;
+        tokio::time::timeout(PATIENCE, running.failed()).await.unwrap()
+    }
+
     pub async fn restart(&mut self, index: usize) {
         let deadline = Instant::now() + PATIENCE;
         let listener = loop {

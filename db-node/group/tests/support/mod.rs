@@ -4,6 +4,9 @@
 use agora_machine::{CorruptRecord, Malformed, Record, StateMachine, Table, TableId, Timestamp};
 use bytes::Bytes;
 
+/// A command with this name is a bug: the state machine panics.
+pub const BUG: &str = "bug";
+
 /// Commands are "NAME NUMBER" and answer the counter's new value; queries are "NAME" and answer its value.
 #[derive(Clone, Debug)]
 pub struct Counters {
@@ -50,6 +53,7 @@ impl StateMachine for Counters {
         assert!(now.0 >= self.last(), "time went back from {} to {}", self.last(), now.0);
         self.last.insert(0, now.0);
         let Some((name, number)) = parse(command) else { return "refused".into() };
+        assert_ne!(name, BUG, "a bug in the state machine");
         let value = self.value(&name) + number;
         self.counts.insert(name, value);
         value.to_string().into()
