@@ -15,6 +15,7 @@ use world::schedule::run;
 use world::trace::Detail;
 
 const DEFAULT_SEEDS: u64 = 300;
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
@@ -56,7 +57,10 @@ fn any_schedule_of_faults_keeps_every_promise() {
                 }
                 Err(_) => {
                     next.store(seeds, Ordering::Relaxed);
-                    panic!("this schedule fails; replay it with AGORA_SEED={seed} (and AGORA_TRACE=1)");
+                    panic!(
+                        "this schedule fails; replay it with AGORA_SEED={seed} (and AGORA_TRACE=1), or shrink it: \
+                         cargo run --release -p agora-broadcast --example simulate -- --seed {seed}"
+                    );
                 }
             }
         }

@@ -7,7 +7,13 @@ mod events;
 pub mod network;
 mod outputs;
 #[allow(dead_code, reason = "scenarios make their own schedules")]
+pub mod plan;
+#[allow(dead_code, reason = "scenarios make their own schedules")]
+pub mod quirks;
+#[allow(dead_code, reason = "scenarios make their own schedules")]
 pub mod schedule;
+#[allow(dead_code, reason = "only what fails is shrunk")]
+pub mod shrink;
 pub mod trace;
 
 use std::cmp::Reverse;
@@ -18,13 +24,14 @@ use agora_broadcast::{
     Base, Config, Epoch, Input, Member, MemberId, Now, PersistId, ProposalId, ReadId, RequestId, Slot, Write,
 };
 use bytes::Bytes;
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::Rng;
+use rand::rngs::SmallRng;
 
 use checker::Checker;
 use disk::Disk;
 use events::{Event, Scheduled};
 use network::Network;
+use quirks::{Place, Quirks};
 use trace::Trace;
 
 /// When the virtual clocks start, in milliseconds since the Unix epoch.
@@ -32,7 +39,8 @@ const WALL_START_MS: u64 = 1_000_000;
 
 pub struct World {
     pub now: Duration,
-    pub random: StdRng,
+    /// What chance does.
+    pub quirks: Quirks,
     pub nodes: Vec<Node>,
     pub network: Network,
     pub checker: Checker,
@@ -73,6 +81,9 @@ pub struct Node {
     buffers_lost: u64,
     /// When it is woken next.
     wakeup: Option<Duration>,
+    /// Count what chance has a say in.
+    doings: u64,
+    delicate_writes: u64,
     /// Requests proposed here in this start that are not delivered here.
     pub unanswered: HashSet<RequestId>,
     pub refused: u64,
@@ -91,12 +102,14 @@ impl World {
             start: 0,
             buffers_lost: 0,
             wakeup: None,
+            doings: 0,
+            delicate_writes: 0,
             unanswered: HashSet::new(),
             refused: 0,
         };
         let mut world = World {
             now: Duration::from_secs(1),
-            random: StdRng::seed_from_u64(seed),
+            quirks: Quirks::drawn(seed),
             nodes: (0..members).map(node).collect(),
             network: Network::new(members),
             checker: Checker::default(),
@@ -136,9 +149,17 @@ impl World {
         self.node(id).member.is_some()
     }
 
+    /// The dice for the next thing that a member does.
+    fn dice(&mut self, id: MemberId) -> SmallRng {
+        let node = self.node_mut(id);
+        node.doings += 1;
+        let place = Place::Doing { node: id, number: node.doings };
+        self.quirks.dice(place)
+    }
+
     fn start(&mut self, id: MemberId) {
         let mut config = Config::new(id, u16::try_from(self.nodes.len()).unwrap());
-        config.seed = self.random.random();
+        config.seed = self.dice(id).random();
         (self.configure)(&mut config);
         let now = self.clock(id);
         let node = self.node_mut(id);
@@ -156,9 +177,10 @@ impl World {
             return;
         }
         let waiting = self.node(id).disk.waiting.len();
-        let kept = self.random.random_range(0..=waiting);
+        let mut dice = self.dice(id);
+        let kept = dice.random_range(0..=waiting);
         let (durable, applied) = (self.node(id).disk.state_durable, self.node(id).disk.applied);
-        let applied = Slot(self.random.random_range(durable.0..=applied.0));
+        let applied = Slot(dice.random_range(durable.0..=applied.0));
         self.crash_keeping(id, kept, applied);
     }
 
@@ -166,7 +188,7 @@ impl World {
     pub fn crash_keeping(&mut self, id: MemberId, kept: usize, applied: Slot) {
         self.trace.note(self.now, || format!("{id} crashes"));
         self.note_stores(id, kept);
-        let buffers_lost = if self.network.are_buffers_kept { 0 } else { self.random.random() };
+        let buffers_lost = if self.network.are_buffers_kept { 0 } else { self.dice(id).random() };
         let node = self.node_mut(id);
         node.disk.crash(kept, applied);
         node.member = None;
@@ -287,7 +309,7 @@ impl World {
             Event::Crash { .. } => {
                 self.crash(id);
                 let start = self.node(id).start;
-                let after = Duration::from_micros(self.random.random_range(0..20_000));
+                let after = Duration::from_micros(self.dice(id).random_range(0..20_000));
                 self.schedule(after, Event::Restart { node: id, start });
             }
             Event::Restart { .. } => {}
@@ -304,7 +326,7 @@ impl World {
         let waiting = self.node(id).disk.waiting.len();
         assert!(waiting > 0, "a sync without a write");
         // One sync for some of what waits, as a driver does it.
-        let batches = if self.sync_takes_all { waiting } else { self.random.random_range(1..=waiting) };
+        let batches = if self.sync_takes_all { waiting } else { self.dice(id).random_range(1..=waiting) };
         self.note_stores(id, batches);
         let mut upto = PersistId(0);
         let mut truncated = None;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use agora_broadcast::{Body, MemberId};
 use rand::Rng;
-use rand::rngs::StdRng;
+use rand::rngs::SmallRng;
+
+use super::quirks::{Place, Quirk, Quirks};
 
 /// Whether a message from a member to another is lost.
 pub type Choice = Box<dyn FnMut(MemberId, MemberId, &Body) -> bool>;
@@ -21,12 +23,15 @@ pub struct Network {
     /// What a member has sent arrives even if it crashes right then.
     pub are_buffers_kept: bool,
     cut: Vec<bool>,
+    /// How many messages each link has carried.
+    carried: Vec<u64>,
     /// Messages that are lost by choice.
     pub loses: Option<Choice>,
 }
 
 impl Network {
     pub fn new(members: u16) -> Self {
+        let links = usize::from(members) * usize::from(members);
         Network {
             members,
             delay: Duration::from_micros(100)..Duration::from_micros(300),
@@ -34,7 +39,8 @@ impl Network {
             doubled_permille: 0,
             late_permille: 0,
             are_buffers_kept: false,
-            cut: vec![false; usize::from(members) * usize::from(members)],
+            cut: vec![false; links],
+            carried: vec![0; links],
             loses: None,
         }
     }
@@ -58,22 +64,38 @@ impl Network {
     }
 
     /// How long each copy of a message takes that arrives.
-    pub fn carry(&mut self, from: MemberId, to: MemberId, body: &Body, random: &mut StdRng) -> Vec<Duration> {
-        let is_lost = random.random_ratio(self.lost_permille.min(1000), 1000);
+    pub fn carry(&mut self, from: MemberId, to: MemberId, body: &Body, quirks: &mut Quirks) -> Vec<Duration> {
+        let link = self.link(from, to);
+        self.carried[link] += 1;
+        let place = Place::Message { from, to, number: self.carried[link] };
         let is_chosen = self.loses.as_mut().is_some_and(|loses| loses(from, to, body));
-        if is_lost || is_chosen || !self.is_open(from, to) {
+        if is_chosen || self.cut[link] {
             return Vec::new();
         }
-        let copies = if random.random_ratio(self.doubled_permille.min(1000), 1000) { 2 } else { 1 };
-        (0..copies).map(|_| self.delay(random)).collect()
+        let copies = match quirks.at(place, |dice| self.draw(dice)) {
+            Some(Quirk::Copies(copies)) => copies,
+            _ => vec![1],
+        };
+        let mut dice = quirks.dice(place);
+        copies.into_iter().map(|times| self.usual_delay(&mut dice) * times).collect()
     }
 
-    fn delay(&self, random: &mut StdRng) -> Duration {
-        if self.delay.is_empty() {
-            return self.delay.start;
-        }
-        let delay = random.random_range(self.delay.clone());
-        let is_late = random.random_ratio(self.late_permille.min(1000), 1000);
-        if is_late { delay * random.random_range(1..100) } else { delay }
+    fn usual_delay(&self, dice: &mut SmallRng) -> Duration {
+        if self.delay.is_empty() { self.delay.start } else { dice.random_range(self.delay.clone()) }
+    }
+
+    fn draw(&self, dice: &mut SmallRng) -> Option<Quirk> {
+        let mut is_one_of = |permille: u32| dice.random_ratio(permille.min(1000), 1000);
+        let copies = match (is_one_of(self.lost_permille), is_one_of(self.doubled_permille)) {
+            (true, _) => 0,
+            (false, true) => 2,
+            (false, false) => 1,
+        };
+        let lateness = |_| {
+            let is_late = dice.random_ratio(self.late_permille.min(1000), 1000);
+            if is_late { dice.random_range(1..100) } else { 1 }
+        };
+        let copies: Vec<u32> = (0..copies).map(lateness).collect();
+        (copies != [1]).then_some(Quirk::Copies(copies))
     }
 }

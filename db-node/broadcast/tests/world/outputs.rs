@@ -9,6 +9,7 @@ use rand::Rng;
 
 use super::World;
 use super::events::Event;
+use super::quirks::{Place, Quirk};
 
 impl World {
     pub(super) fn carry_out(&mut self, id: MemberId, output: Output, proposed: &[Bytes]) {
@@ -77,7 +78,7 @@ impl World {
         let given = giver.member.as_ref().and_then(|member| member.base_at(giver.disk.applied));
         if let Some((epoch, base)) = given.filter(|_| self.network.is_open(from, id)) {
             let start = self.node(id).start;
-            let time = Duration::from_millis(self.random.random_range(1..self.snapshot_ms));
+            let time = Duration::from_millis(self.dice(id).random_range(1..self.snapshot_ms));
             self.schedule(time, Event::SnapshotArrives { node: id, start, epoch, base });
         }
     }
@@ -86,10 +87,19 @@ impl World {
     fn ambush(&mut self, id: MemberId, writes: &[Write]) {
         let is_delicate =
             writes.iter().any(|write| matches!(write, Write::Promise(_) | Write::Accept { .. }));
-        if is_delicate && self.random.random_ratio(self.ambush_permille, 1000) {
+        if !is_delicate {
+            return;
+        }
+        let (permille, sync_time) = (self.ambush_permille, self.node(id).sync_time);
+        let node = self.node_mut(id);
+        node.delicate_writes += 1;
+        let place = Place::DelicateWrite { node: id, number: node.delicate_writes };
+        let ambush = self.quirks.at(place, |dice| {
+            let after = (sync_time + Duration::from_millis(1)).mul_f64(dice.random_range(0.0..2.0));
+            dice.random_ratio(permille, 1000).then_some(Quirk::Crash(after))
+        });
+        if let Some(Quirk::Crash(after)) = ambush {
             let start = self.node(id).start;
-            let after = self.node(id).sync_time + Duration::from_millis(1);
-            let after = after.mul_f64(self.random.random_range(0.0..2.0));
             self.schedule(after, Event::Crash { node: id, start });
         }
     }
@@ -111,7 +121,7 @@ impl World {
 
     fn send(&mut self, from: MemberId, to: MemberId, message: Message) {
         self.highest_epoch = self.highest_epoch.max(message.envelope.epoch);
-        for delay in self.network.carry(from, to, &message.body, &mut self.random) {
+        for delay in self.network.carry(from, to, &message.body, &mut self.quirks) {
             let message = message.clone();
             let from_start = self.node(from).start;
             self.schedule(delay, Event::Arrive { from, from_start, to, message });

@@ -1,0 +1,320 @@
+//! A schedule as a list: what clients do and what breaks, when. It is drawn from a seed; anything may be left out of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use agora_broadcast::{Config, MemberId};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+
+use super::quirks::{Place, Quirk};
+
+pub fn ms(most: u64) -> Duration {
+    Duration::from_millis(most)
+}
+
+/// A schedule.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Decides what the plan doesn't.
+    pub seed: u64,
+    pub members: u16,
+    pub temper: Temper,
+    /// By their moments, since the start.
+    pub deeds: Vec<(Duration, Deed)>,
+    /// What chance does to single messages and writes; drawn by the temper's odds if it is not given.
+    pub quirks: Option<BTreeMap<Place, Quirk>>,
+    /// When the faults stop.
+    pub end: Duration,
+}
+
+/// How likely faults are that happen by chance, and how the group is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Temper {
+    pub lost_permille: u32,
+    pub doubled_permille: u32,
+    pub late_permille: u32,
+    pub delay: Duration,
+    pub ambush_permille: u32,
+    pub snapshot_ms: u64,
+    pub small_bounds: SmallBounds,
+    pub patience: Patience,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmallBounds {
+    /// The defaults.
+    No,
+    /// So small that each is hit.
+    Yes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// The default times.
+    Usual,
+    /// A tenth of them, so that ten times as much happens.
+    Little,
+}
+
+/// Something that is done at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Commands of these sizes are proposed together.
+    Propose {
+        at: MemberId,
+        sizes: Vec<usize>,
+    },
+    Read {
+        at: MemberId,
+    },
+    /// All make their state durable, so that logs may be purged.
+    SyncStates,
+    /// A member crashes; these peers hear of it by their connections.
+    Crash {
+        who: MemberId,
+        heard: Vec<(MemberId, Duration)>,
+    },
+    Restart {
+        who: MemberId,
+    },
+    /// A member crashes, and soon starts again.
+    Bounce {
+        who: MemberId,
+    },
+    /// Links are cut, each in one direction.
+    Cut {
+        links: Vec<(MemberId, MemberId)>,
+    },
+    Heal,
+    Pause {
+        who: MemberId,
+        time: Duration,
+    },
+    SlowDisk {
+        who: MemberId,
+        sync: Duration,
+    },
+    WrongClock {
+        who: MemberId,
+        ahead_ms: i64,
+    },
+    Disconnect {
+        who: MemberId,
+        from: MemberId,
+    },
+}
+
+impl Plan {
+    /// The schedule of a seed.
+    pub fn of(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let members = *[1, 2, 3, 3, 4, 5, 5, 5].choose(&mut random).unwrap();
+        let faults_per_second: u32 = *[0, 5, 20, 50].choose(&mut random).unwrap();
+        let deeds_per_second: u32 = *[10, 20, 100, 400].choose(&mut random).unwrap();
+        let faults_permille = (faults_per_second * 1000 / deeds_per_second).min(1000);
+        let temper = Temper::draw(&mut random);
+        let end = ms(random.random_range(500..6000));
+        let mut drawing = Drawing { random, members };
+        let (mut deeds, mut at) = (Vec::new(), Duration::ZERO);
+        while at < end {
+            let pause = 2_000_000 / u64::from(deeds_per_second);
+            at += Duration::from_micros(drawing.random.random_range(0..pause));
+            deeds.push((at, drawing.of_a_client()));
+            if drawing.random.random_ratio(faults_permille, 1000) {
+                deeds.extend(drawing.fault().into_iter().map(|deed| (at, deed)));
+            }
+        }
+        Plan { seed, members, temper, deeds, quirks: None, end: at }
+    }
+}
+
+impl Temper {
+    fn draw(random: &mut impl Rng) -> Temper {
+        Temper {
+            lost_permille: *[0, 0, 10, 100, 300].choose(random).unwrap(),
+            doubled_permille: *[0, 0, 20, 200].choose(random).unwrap(),
+            late_permille: *[0, 10, 200].choose(random).unwrap(),
+            delay: *[ms(0), ms(1), ms(10)].choose(random).unwrap(),
+            ambush_permille: *[0, 100, 500].choose(random).unwrap(),
+            snapshot_ms: *[2, 50, 1000].choose(random).unwrap(),
+            small_bounds: *[SmallBounds::No, SmallBounds::Yes].choose(random).unwrap(),
+            patience: *[Patience::Usual, Patience::Little, Patience::Little].choose(random).unwrap(),
+        }
+    }
+
+    pub fn configure(&self, config: &mut Config) {
+        if self.patience == Patience::Little {
+            let timing = &mut config.timing;
+            for time in [
+                &mut timing.heartbeat,
+                &mut timing.silence,
+                &mut timing.first_contact,
+                &mut timing.hold_up,
+                &mut timing.change_timeout,
+                &mut timing.join_delay,
+                &mut timing.put_out,
+                &mut timing.put_out_most,
+                &mut timing.snapshot_retry,
+            ] {
+                *time /= 10;
+            }
+        }
+        if self.small_bounds == SmallBounds::Yes {
+            config.bounds.max_unsequenced_requests = 8;
+            config.bounds.max_slot_requests = 3;
+            config.bounds.max_uncommitted_slots = 16;
+            config.bounds.max_future_slots = 4;
+            config.bounds.max_roster_lag_slots = 8;
+            config.bounds.keep_log_slots = 8;
+            config.bounds.max_resend_bytes = 500;
+            config.bounds.max_waiting_reads = 4;
+            config.bounds.max_read_rounds = 1;
+        }
+    }
+}
+
+/// Draws deeds.
+struct Drawing {
+    random: StdRng,
+    members: u16,
+}
+
+impl Drawing {
+    fn all(&self) -> impl Iterator<Item = MemberId> + use<> {
+        (0..self.members).map(MemberId)
+    }
+
+    fn any(&mut self) -> MemberId {
+        MemberId(self.random.random_range(0..self.members))
+    }
+
+    /// What clients and the driver do.
+    fn of_a_client(&mut self) -> Deed {
+        let at = self.any();
+        match self.random.random_range(0..10) {
+            0..6 => {
+                let count = self.random.random_range(1..4);
+                Deed::Propose { at, sizes: (0..count).map(|_| self.random.random_range(0..200)).collect() }
+            }
+            6..9 => Deed::Read { at },
+            _ => Deed::SyncStates,
+        }
+    }
+
+    fn fault(&mut self) -> Vec<Deed> {
+        let who = self.any();
+        let deed = match self.random.random_range(0..15) {
+            0 | 1 => self.crash(who),
+            2..5 => return vec![Deed::Restart { who }, Deed::Read { at: who }],
+            5 => return self.all().map(|who| self.crash(who)).collect(),
+            6 | 7 => Deed::Cut { links: self.partition() },
+            8 | 9 => Deed::Heal,
+            10 => Deed::Pause { who, time: ms(self.random.random_range(0..1500)) },
+            11 => {
+                let sync = ms(*[0, 1, 1, 20, 300, 1500].choose(&mut self.random).unwrap());
+                Deed::SlowDisk { who, sync }
+            }
+            12 => {
+                let ahead_ms = *[0, 0, -500, 3000, -100_000].choose(&mut self.random).unwrap();
+                Deed::WrongClock { who, ahead_ms }
+            }
+            13 => Deed::Disconnect { who, from: self.any() },
+            _ => Deed::Bounce { who },
+        };
+        vec![deed]
+    }
+
+    /// A crash, of which the peers mostly hear by their connections.
+    fn crash(&mut self, who: MemberId) -> Deed {
+        let mut heard = Vec::new();
+        for peer in self.all().filter(|peer| *peer != who) {
+            if self.random.random_ratio(3, 4) {
+                heard.push((peer, Duration::from_micros(self.random.random_range(100..2000))));
+            }
+        }
+        Deed::Crash { who, heard }
+    }
+
+    /// Some links are cut, in one direction or in both.
+    fn partition(&mut self) -> Vec<(MemberId, MemberId)> {
+        let side: Vec<bool> = self.all().map(|_| self.random.random()).collect();
+        let style = self.random.random_range(0..5);
+        let alone = self.any();
+        let links = self.all().flat_map(|from| self.all().map(move |to| (from, to)));
+        let links: Vec<_> = links.filter(|(from, to)| from != to).collect();
+        let mut is_cut = |(from, to): &(MemberId, MemberId)| {
+            let crosses = side[usize::from(from.0)] != side[usize::from(to.0)];
+            match style {
+                0 => crosses,
+                1 => crosses && side[usize::from(from.0)],
+                2 => *from == alone,
+                3 => *from == alone || *to == alone,
+                _ => self.random.random_ratio(1, 4),
+            }
+        };
+        links.into_iter().filter(|link| is_cut(link)).collect()
+    }
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Deed::Propose { at, sizes } => write!(f, "{at} proposes commands of {sizes:?} bytes"),
+            Deed::Read { at } => write!(f, "{at} reads"),
+            Deed::SyncStates => write!(f, "all sync their states"),
+            Deed::Crash { who, heard } => {
+                write!(f, "{who} crashes")?;
+                let mut separator = "; noticed by ";
+                for (peer, after) in heard {
+                    write!(f, "{separator}{peer} after {after:?}")?;
+                    separator = ", ";
+                }
+                Ok(())
+            }
+            Deed::Restart { who } => write!(f, "{who} starts again"),
+            Deed::Bounce { who } => write!(f, "{who} crashes, and soon starts again"),
+            Deed::Cut { links } => {
+                write!(f, "cut:")?;
+                links.iter().try_for_each(|(from, to)| write!(f, " {from}→{to}"))
+            }
+            Deed::Heal => write!(f, "all links are whole again"),
+            Deed::Pause { who, time } => write!(f, "{who} does nothing for {time:?}"),
+            Deed::SlowDisk { who, sync } => write!(f, "{who}'s disk takes {sync:?}"),
+            Deed::WrongClock { who, ahead_ms } => write!(f, "{who}'s clock is {ahead_ms} ms ahead"),
+            Deed::Disconnect { who, from } => write!(f, "{who} loses its connection to {from}"),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    /// As a list for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}, {} members, {:?}", self.seed, self.members, self.temper)?;
+        for (at, deed) in &self.deeds {
+            writeln!(f, "{:>9.3} ms  {deed}", at.as_secs_f64() * 1e3)?;
+        }
+        for (place, quirk) in self.quirks.iter().flatten() {
+            writeln!(f, "{:>12}  {}", "by chance", quirk_at(place, quirk))?;
+        }
+        Ok(())
+    }
+}
+
+fn quirk_at(place: &Place, quirk: &Quirk) -> String {
+    match (place, quirk) {
+        (Place::Message { from, to, number }, Quirk::Copies(copies)) => match &copies[..] {
+            [] => format!("message {number} {from}→{to} is lost"),
+            [times] => format!("message {number} {from}→{to} takes {times} times as long"),
+            times => {
+                format!("message {number} {from}→{to} arrives {} times, {times:?} times as late", times.len())
+            }
+        },
+        (Place::DelicateWrite { node, number }, Quirk::Crash(after)) => {
+            format!("{node} crashes {after:?} after its delicate write {number}")
+        }
+        (place, quirk) => format!("{place:?}: {quirk:?}"),
+    }
+}
