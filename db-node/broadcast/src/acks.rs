@@ -14,7 +14,7 @@ use crate::message::Body;
 use crate::port::{Delivery, Entry, Output, Write};
 use crate::rules::Rule;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Acks {
     /// The last slot that is durable here under the accepted epoch; 0 until the acceptance is durable itself.
     stored: Slot,

@@ -1,6 +1,7 @@
 //! What is on its way to disk, and what may be said once it is there.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use crate::config::Timing;
@@ -28,7 +29,7 @@ struct UnderWay {
 }
 
 /// What becomes true once something is durable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum Then {
     /// In this epoch, the log is stored up to this slot. Those who sent its requests wait to hear that: a bit per member.
     Stored { epoch: Epoch, slot: Slot, senders: u64 },
@@ -38,6 +39,16 @@ pub(crate) enum Then {
     Accepted { epoch: Epoch, slot: Slot },
     /// Nothing is to be said.
     Nothing,
+}
+
+impl Hash for Disk {
+    /// Without the ids: those under way are consecutive, and only tell which comes first.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Disk { last: _, under_way, unwritten, unwritten_senders, slow_until } = self;
+        state.write_usize(under_way.len());
+        under_way.iter().for_each(|UnderWay { id: _, since, then }| (since, then).hash(state));
+        (unwritten, unwritten_senders, slow_until).hash(state);
+    }
 }
 
 impl Disk {

@@ -9,7 +9,7 @@ use crate::member::Member;
 use crate::message::Body;
 use crate::port::Entry;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Gaps {
     /// The log ends at this slot, and more is known to be.
     entries: Option<Gap<Slot>>,
@@ -18,7 +18,7 @@ pub(crate) struct Gaps {
 }
 
 /// Something is missing after a place.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Gap<Place> {
     after: Place,
     due: Duration,

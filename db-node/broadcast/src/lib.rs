@@ -23,6 +23,7 @@ mod reads;
 mod rules;
 mod sequenced;
 mod sequencing;
+mod state_hash;
 mod status;
 
 pub use config::{Bounds, Config, NoSuchMember, Timing};

@@ -15,7 +15,7 @@ const OVERHEAD_BYTES: usize = 64;
 pub(crate) struct DoesNotFollow;
 
 /// The end of a log: all that decides whether an entry may follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tip {
     pub(crate) slot: Slot,
     pub(crate) epoch: Epoch,
@@ -53,7 +53,7 @@ impl Tip {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Log {
     members: u16,
     base: Base,

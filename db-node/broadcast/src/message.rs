@@ -7,7 +7,7 @@ use crate::ids::{Epoch, Incarnation, MemberId, RosterEntry, Slot};
 use crate::port::{Entry, Request, Sequence};
 
 /// A message: what it says, and what its sender says of itself whatever it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
     /// Where the sender stands.
     pub envelope: Envelope,
@@ -16,7 +16,7 @@ pub struct Message {
 }
 
 /// Travels with every message, so that whatever is sent acknowledges, announces and warns at no cost of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Envelope {
     /// The sender's incarnation.
     pub incarnation: Incarnation,
@@ -31,7 +31,7 @@ pub struct Envelope {
 }
 
 /// What a message says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Body {
     /// Nothing but the envelope's acknowledgement.
     Ack,
@@ -140,7 +140,7 @@ pub enum Body {
 }
 
 /// Whether a member may take turns. Who may not still votes and stores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Health {
     /// It may.
     Healthy,
@@ -151,7 +151,7 @@ pub enum Health {
 }
 
 /// The answer to a pre-vote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Opinion {
     /// The answerer sees it the same way.
     Agree,
@@ -160,7 +160,7 @@ pub enum Opinion {
 }
 
 /// Why there should be another epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// A roster member started again: the incarnation in the roster is gone.
     IncarnationGone {

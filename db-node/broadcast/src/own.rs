@@ -12,7 +12,7 @@ use crate::member::Member;
 use crate::message::Body;
 use crate::port::{Output, ProposalId, Refused, Request};
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Own {
     /// The last local_seq given out.
     sent: u64,
@@ -109,9 +109,7 @@ impl Member {
 
     /// Whether that much may be resent to the peer now; if so, it is counted.
     pub(crate) fn may_resend(&mut self, to: MemberId, bytes: usize) -> bool {
-        let peer = self.peers.get_mut(to);
-        let may = peer.resend_budget > 0;
-        peer.resend_budget = peer.resend_budget.saturating_sub(bytes);
+        let may = self.peers.get_mut(to).resend_budget.take(bytes);
         if !may {
             self.counters.over_bound += 1;
         }

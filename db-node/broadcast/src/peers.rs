@@ -2,6 +2,7 @@
 //!
 //! All of it is a hint. Only what an envelope acknowledges has weight for safety.
 
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use crate::config::Timing;
@@ -9,13 +10,13 @@ use crate::ids::{Epoch, Incarnation, MemberId, Slot};
 use crate::member::Member;
 use crate::message::{Body, Envelope, Health};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Peers {
     peers: Vec<Peer>,
     started: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Peer {
     /// The latest that was heard; 0 before the first message.
     pub(crate) incarnation: Incarnation,
@@ -35,13 +36,33 @@ pub(crate) struct Peer {
     pub(crate) clock_offset_ms: Option<i64>,
     pub(crate) exclusion: Exclusion,
     /// What may still be resent to it before the next heartbeat.
-    pub(crate) resend_budget: usize,
+    pub(crate) resend_budget: ResendBudget,
     last_heard: Option<Duration>,
     lost: Option<Duration>,
 }
 
+/// Bytes that may still be resent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResendBudget(usize);
+
+impl ResendBudget {
+    /// Whether that much may go out; if so, it is taken off. The last that fits may be larger than what is left.
+    pub(crate) fn take(&mut self, bytes: usize) -> bool {
+        let may = self.0 > 0;
+        self.0 = self.0.saturating_sub(bytes);
+        may
+    }
+}
+
+impl Hash for ResendBudget {
+    /// How much is left makes no difference before nothing is.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0 > 0).hash(state);
+    }
+}
+
 /// A member that was put out of the roster stays out for a while, longer each time.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(crate) struct Exclusion {
     until: Duration,
     length: Duration,
@@ -73,7 +94,7 @@ impl Peers {
             health: Health::Healthy,
             clock_offset_ms: None,
             exclusion: Exclusion::default(),
-            resend_budget: 0,
+            resend_budget: ResendBudget(0),
             last_heard: None,
             lost: None,
         };
@@ -175,7 +196,7 @@ impl Member {
     pub(crate) fn beat(&mut self) {
         let budget = self.config.bounds.max_resend_bytes_per_interval;
         for peer in self.peers.iter_mut() {
-            peer.resend_budget = budget;
+            peer.resend_budget = ResendBudget(budget);
         }
         let body = Body::Heartbeat { wall_ms: self.now.wall_ms, health: self.health() };
         self.send_all(body);

@@ -12,7 +12,7 @@ use crate::log::request_bytes;
 use crate::port::{Entry, Request};
 use crate::sequenced::Sequenced;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Pending {
     pools: Vec<Pool>,
     ready: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Pending {
 }
 
 /// The requests of one sender.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Pool {
     incarnation: Incarnation,
     first: u64,

@@ -19,7 +19,7 @@ use crate::log::Tip;
 use crate::message::Message;
 
 /// What time it is, in both senses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Now {
     /// Never goes back; since an arbitrary moment. Drives timers.
     pub monotonic: Duration,
@@ -28,7 +28,7 @@ pub struct Now {
 }
 
 /// A batch of commands on its way to be sequenced.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Request {
     /// Who sent it, and its place among what that sender sent.
     pub id: RequestId,
@@ -37,7 +37,7 @@ pub struct Request {
 }
 
 /// What an owner assigned to a slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sequence {
     /// The epoch of the assignment.
     pub epoch: Epoch,
@@ -50,7 +50,7 @@ pub struct Sequence {
 }
 
 /// A slot as it stands in the log: the sequence with all bodies that it lists, in the same order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// What was assigned.
     pub sequence: Sequence,
@@ -59,7 +59,7 @@ pub struct Entry {
 }
 
 /// What came before the first entry of a log: the protocol's part of a snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Base {
     /// The last slot that the snapshot covers; 0 if the log is whole.
     pub slot: Slot,
@@ -72,7 +72,7 @@ pub struct Base {
 }
 
 /// All that a member finds on its disk when it starts (its incarnation already raised and made durable).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Durable {
     /// The incarnation of this start.
     pub incarnation: Incarnation,
@@ -170,7 +170,7 @@ pub struct ReadId(pub u64);
 pub struct PersistId(pub u64);
 
 /// Something happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Input {
     /// A message arrived. `from` is whom the transport knows to have sent it.
     Receive {
@@ -219,7 +219,7 @@ pub enum Input {
 }
 
 /// Something is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Output {
     /// Send it to one peer.
     Send {
@@ -279,7 +279,7 @@ pub enum Output {
 }
 
 /// Why a proposal or a read was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refused {
     /// Too much is under way: back-pressure.
     Overloaded,
@@ -290,7 +290,7 @@ pub enum Refused {
 }
 
 /// A change of what is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Write {
     /// `promised` becomes this epoch.
     Promise(Epoch),
@@ -311,7 +311,7 @@ pub enum Write {
 }
 
 /// A committed slot with its contents.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Delivery {
     /// Slots are delivered in order, without holes.
     pub slot: Slot,

@@ -14,7 +14,7 @@ use crate::message::{Body, Envelope};
 use crate::port::{Output, ReadId, Refused};
 use crate::rules::Rule;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Reads {
     /// No round has begun for these.
     waiting: Vec<Waiting>,
@@ -26,13 +26,13 @@ pub(crate) struct Reads {
     expiry_due: Option<Duration>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Waiting {
     read: ReadId,
     expires: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Round {
     number: u64,
     reads: Vec<Waiting>,

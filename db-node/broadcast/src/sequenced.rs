@@ -6,7 +6,7 @@ use crate::ids::{Incarnation, MemberId, RequestId};
 
 /// Per member, the last incarnation of which a request was sequenced, and the last local_seq of it. Once a request of a
 /// later incarnation is sequenced, none of an earlier one may be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Sequenced {
     last: Vec<Option<(Incarnation, u64)>>,
 }

@@ -15,7 +15,7 @@ use crate::pending::Offered;
 use crate::port::{Entry, Request, Sequence};
 use crate::rules::Rule;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Sequencing {
     /// Sequences beyond the end of the log, of the accepted epoch or of a later one that is about to be.
     future: BTreeMap<Slot, Assigned>,
@@ -27,7 +27,7 @@ pub(crate) struct Sequencing {
 }
 
 /// A sequence, and who sent it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Assigned {
     by: RosterEntry,
     sequence: Arc<Sequence>,

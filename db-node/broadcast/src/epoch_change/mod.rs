@@ -22,7 +22,7 @@ use prepare::Preparation;
 use transition::Transition;
 use vote::{Agreed, Question};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Change {
     /// The highest counter of any epoch that was heard of.
     highest_counter: u64,
@@ -48,14 +48,14 @@ pub(crate) struct Change {
 }
 
 /// This member wants another epoch, and acts on it when the time has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Want {
     reason: Reason,
     act: Duration,
 }
 
 /// A peer is in a later epoch; ask it about that, unless the news comes by itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct AskEpoch {
     whom: MemberId,
     due: Duration,

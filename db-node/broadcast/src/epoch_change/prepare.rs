@@ -15,7 +15,7 @@ use crate::rules::Rule;
 use super::transition::{Role, Start};
 
 /// An epoch that this member coordinates, until enough have promised it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Preparation {
     epoch: Epoch,
     reason: Reason,
@@ -28,7 +28,7 @@ pub(crate) struct Preparation {
 }
 
 /// What a member promised with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Promised {
     incarnation: Incarnation,
     accepted: Epoch,

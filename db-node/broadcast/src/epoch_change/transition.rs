@@ -14,7 +14,7 @@ use crate::port::{Base, Entry, Write};
 use crate::rules::Rule;
 
 /// An epoch, and all that is needed to accept it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Start {
     pub(super) epoch: Epoch,
     pub(super) roster: Vec<RosterEntry>,
@@ -27,14 +27,14 @@ pub(super) struct Start {
     pub(super) role: Role,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Role {
     /// Announces the epoch once it has accepted it.
     Coordinator,
     Follower,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Transition {
     start: Start,
     /// What the new log has in common with the old one, or the snapshot that replaces that.
@@ -47,7 +47,7 @@ pub(crate) struct Transition {
     retry: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum From {
     Log(Slot),
     Snapshot(Base),

@@ -8,7 +8,7 @@ use crate::ids::{Incarnation, MemberId, Slot};
 use crate::member::Member;
 use crate::message::{Body, Envelope, Opinion, Reason};
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Question {
     reason: Reason,
     agree: u64,
@@ -25,7 +25,7 @@ impl Question {
 }
 
 /// This member agreed with someone, and for a while leaves the change to it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Agreed {
     with: MemberId,
     until: Duration,

@@ -1,0 +1,39 @@
+//! When two members are in the same state, for a model checker: all that decides what they do next is the same.
+
+use std::hash::{Hash, Hasher};
+
+use crate::member::Member;
+
+impl Hash for Member {
+    /// Without the configuration, which never changes, without what is only counted, and without the generator of random delays,
+    /// on which no safety depends.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // By name and to the last, so that a new field is not forgotten here.
+        let Member {
+            config: _,
+            counters: _,
+            random: _,
+            me,
+            incarnation,
+            now,
+            out,
+            promised,
+            accepted,
+            roster,
+            log,
+            disk,
+            own,
+            pending,
+            sequencing,
+            acks,
+            gaps,
+            reads,
+            peers,
+            change,
+            heartbeat_due,
+        } = self;
+        (me, incarnation, now, out, promised, accepted, roster).hash(state);
+        (log, disk, own, pending, sequencing, acks).hash(state);
+        (gaps, reads, peers, change, heartbeat_due).hash(state);
+    }
+}
