@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 
 use crate::ItemId;
-use crate::caller::Caller;
+use crate::caller::{Caller, Role};
 use crate::error::Error;
 use crate::model::{
     AddToCart, Card, Cart, Feedback, GiveFeedback, Item, ItemPage, MakePurchase, NewAccount, Page, Purchase,
@@ -26,7 +26,7 @@ impl BuyerClient {
     /// # Errors
     /// There is no server among them, or one that is no address.
     pub fn new(servers: Vec<String>, options: ClientOptions) -> Result<Self, Error> {
-        Ok(BuyerClient { caller: Caller::new(&servers, options)? })
+        Ok(BuyerClient { caller: Caller::new(Role::Buyer, &servers, options)? })
     }
 
     /// Another buyer, not logged in, who shares connections and what is known of the frontends' health.

@@ -8,13 +8,21 @@ use reqwest::Method;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
-use crate::model::{AccountCreated, Credentials, NewAccount, Problem, Rating, Session};
+use crate::model::{AccountCreated, Credentials, NewAccount, OpenedSession, Problem, Rating, Session};
 use crate::options::ClientOptions;
 use crate::transport::{Answer, Request, Transport};
+
+/// What a caller is at the marketplace. Each role has frontends of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Buyer,
+    Seller,
+}
 
 /// Clones share the session.
 #[derive(Clone)]
 pub(crate) struct Caller {
+    role: Role,
     transport: Transport,
     token: Arc<Mutex<Option<Arc<str>>>>,
     key: Option<String>,
@@ -29,13 +37,14 @@ impl std::fmt::Debug for Caller {
 }
 
 impl Caller {
-    pub fn new(servers: &[String], options: ClientOptions) -> Result<Self, Error> {
+    pub fn new(role: Role, servers: &[String], options: ClientOptions) -> Result<Self, Error> {
         let transport = Transport::new(servers, options)?;
-        Ok(Caller { transport, token: Arc::default(), key: None, deadline: None })
+        Ok(Caller { role, transport, token: Arc::default(), key: None, deadline: None })
     }
 
     pub fn sibling(&self) -> Self {
         Caller {
+            role: self.role,
             transport: self.transport.sibling(),
             token: Arc::default(),
             key: None,
@@ -71,9 +80,15 @@ impl Caller {
 
     pub async fn login(&self, username: &str, password: &str) -> Result<Session, Error> {
         let request = Request::change(Method::POST, "/sessions").json(&Credentials { username, password })?;
-        let session: Session = self.change(request).await?;
-        self.set_token(Some(session.token.clone()));
-        Ok(session)
+        let OpenedSession { token, buyer_id, seller_id, idle_timeout_s } = self.change(request).await?;
+        // Frontends of both kinds open sessions; one of the other kind would be of no use here.
+        let (user_id, whose) = match self.role {
+            Role::Buyer => (buyer_id, "a frontend for sellers, not for buyers"),
+            Role::Seller => (seller_id, "a frontend for buyers, not for sellers"),
+        };
+        let user_id = user_id.ok_or_else(|| Error::BadAnswer(format!("{} is {whose}", self.server())))?;
+        self.set_token(Some(token.clone()));
+        Ok(Session { token, user_id, idle_timeout_s })
     }
 
     pub async fn logout(&self) -> Result<(), Error> {

@@ -16,8 +16,8 @@ pub enum Error {
         detail: String,
         /// The field at fault, if one is.
         field: Option<String>,
-        /// An earlier attempt of this call had no answer. The refusal is that of a repeat: unless the refusal is one that
-        /// the marketplace remembers by the idempotency key, the earlier attempt may have taken effect.
+        /// An earlier attempt of this call had no answer, and the refusal is that of a repeat. If the marketplace's rules
+        /// refused, that is the call's one answer, under its key, and the earlier attempt had no effect; else it may have had.
         repeated: bool,
     },
     /// No frontend could serve the call before its deadline. It certainly had no effect.
@@ -64,11 +64,19 @@ impl Error {
         }
     }
 
+    /// Whether this is a refusal by the marketplace's rules, remembered under the idempotency key: had any attempt under this
+    /// key taken effect, this one would have got its success instead. Other refusals come before anyone looks for the key:
+    /// the session may have ended between two attempts, or the card's month.
+    #[must_use]
+    pub fn is_the_one_answer(&self) -> bool {
+        matches!(self, Error::Refused { status: 402 | 403 | 404 | 409, .. })
+    }
+
     /// Whether the call may have taken effect, or may yet.
     #[must_use]
     pub fn may_have_happened(&self) -> bool {
         match self {
-            Error::Refused { repeated, .. } => *repeated,
+            Error::Refused { repeated, .. } => *repeated && !self.is_the_one_answer(),
             Error::Unavailable(_) | Error::Configuration(_) => false,
             Error::OutcomeUnknown(_) | Error::BadAnswer(_) => true,
         }

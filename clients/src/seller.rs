@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 
-use crate::caller::{Caller, parse};
+use crate::caller::{Caller, Role, parse};
 use crate::error::Error;
 use crate::model::{
     ChangePrice, Item, ItemPage, NewAccount, NewItem, Page, Rating, RegisteredItem, Session, UnitsOnSale,
@@ -29,7 +29,7 @@ impl SellerClient {
     /// # Errors
     /// There is no server among them, or one that is no address.
     pub fn new(servers: Vec<String>, options: ClientOptions) -> Result<Self, Error> {
-        Ok(SellerClient { caller: Caller::new(&servers, options)? })
+        Ok(SellerClient { caller: Caller::new(Role::Seller, &servers, options)? })
     }
 
     /// Another seller, not logged in, who shares connections and what is known of the frontends' health.

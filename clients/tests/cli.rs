@@ -98,6 +98,8 @@ async fn done_is_0_refused_is_1_usage_is_2_unavailable_is_3() {
         &["nonsense"],
         &[],
         &["--server", "ftp://x", "cart"],
+        &["--server", "nonsense", "cart"],
+        &["--server", "nobody.invalid:8201", "cart"],
     ] {
         assert_eq!(code(&home.run("buyer", &well.url(), wrong).await), 2, "{wrong:?}");
     }
@@ -139,7 +141,63 @@ async fn the_session_is_kept_in_a_file_that_only_its_owner_can_read() {
     assert!(server.seen().iter().all(|seen| seen.authorization.as_deref() == Some("Bearer t-9")));
     assert!(!home.session("buyer").exists());
     let output = home.run("buyer", &server.url(), &["whoami"]).await;
-    assert!(code(&output) == 2 && stderr(&output).contains("buyer login USERNAME"));
+    assert!(code(&output) == 1 && stderr(&output).contains("buyer login USERNAME"));
+}
+
+#[tokio::test]
+async fn who_is_not_logged_in_is_told_so_in_the_same_way_by_every_command() {
+    let home = Home::new();
+    let detail = "log in, and send the header Authorization";
+    let server = Server::playing([Step::problem(401, "missing_token", detail)]).await;
+    for command in ["cart", "clear", "logout", "whoami", "purchases"] {
+        let output = home.run("buyer", &server.url(), &[command]).await;
+        let said = "error: nobody is logged in here\n  Log in first: buyer login USERNAME\n";
+        assert_eq!((code(&output), stderr(&output).as_str()), (1, said), "{command}");
+        let output = home.run("buyer", &server.url(), &[command, "--json"]).await;
+        let error: Value = serde_json::from_str(&stderr(&output)).unwrap();
+        assert_eq!(error["error"]["code"], "missing_token", "{command}");
+    }
+}
+
+#[tokio::test]
+async fn a_frontend_of_the_other_kind_is_told_from_one_of_ours() {
+    let home = Home::new();
+    let other = Server::playing([
+        Step::problem(404, "not_found", "there is nothing at this path"),
+        Step::status(201, r#"{"token":"t-9","seller_id":7,"idle_timeout_s":300}"#),
+        Step::problem(403, "wrong_role", "this frontend serves sellers"),
+    ])
+    .await;
+    for command in [&["create-account", "ada"][..], &["login", "ada"], &["search"]] {
+        let output = home
+            .run(
+                "buyer",
+                &other.url(),
+                &[command, &["--password", "p"][..usize::from(command.len() > 1) * 2]].concat(),
+            )
+            .await;
+        assert!(code(&output) != 0 && stderr(&output).contains("buyer frontend"), "{}", stderr(&output));
+    }
+    assert!(!home.session("buyer").exists());
+}
+
+#[tokio::test]
+async fn a_negative_number_is_a_wrong_value_and_not_an_unknown_option() {
+    let home = Home::new();
+    let sell = ["sell", "Lamp", "--category", "1", "--price", "2"];
+    for (program, wrong) in [
+        ("seller", [&sell[..4], &["--price", "-1"]].concat()),
+        ("seller", [&sell[..], &["--quantity", "-1"]].concat()),
+        ("seller", ["sell", "Lamp", "--price", "1", "--category", "-1"].to_vec()),
+        ("seller", ["price", "3-17", "-1"].to_vec()),
+        ("buyer", ["add", "3-17", "-1"].to_vec()),
+        ("buyer", ["search", "--limit", "-1"].to_vec()),
+        ("buyer", ["rating", "-1"].to_vec()),
+    ] {
+        let output = home.run(program, "127.0.0.1:1", &wrong).await;
+        let said = stderr(&output);
+        assert!(code(&output) == 2 && said.contains("invalid value '-1' for"), "{wrong:?}: {said}");
+    }
 }
 
 #[tokio::test]
@@ -202,14 +260,19 @@ async fn all_pages_are_fetched_one_after_the_other() {
 #[tokio::test]
 async fn the_card_is_asked_for_and_the_purchase_shown() {
     let home = Home::logged_in().await;
-    let bought = r#"{"purchase_id":"p-1","lines":[{"item_id":"3-17","name":"Lamp","price":"19.99","quantity":2}],"total":"39.98"}"#;
+    let bought = r#"{"purchase_id":"p-1","lines":[{"item_id":"3-17","name":"Lamp","seller_id":12,"price":"19.99","quantity":2}],"total":"39.98"}"#;
     let server = Server::playing([Step::status(201, bought)]).await;
     let input = "Ada Example\n4111 1111 1111 1111\n12/2031\n737\n";
     let output = home.run_with_input("buyer", &server.url(), &["buy"], input).await;
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let card = r#"{"card":{"name":"Ada Example","number":"4111111111111111","expiry":"12/2031","security_code":"737"}}"#;
     assert_eq!(server.seen()[0].body, card);
-    assert!(stdout(&output).contains("p-1") && !stdout(&output).contains("4111"));
+    let shown = stdout(&output);
+    assert!(shown.contains("p-1") && shown.contains("12") && !shown.contains(" at "), "{shown}");
+    assert!(!shown.contains("4111"));
+    let json = home.run_with_input("buyer", &server.url(), &["buy", "--json"], input).await;
+    let json: Value = serde_json::from_str(&stdout(&json)).unwrap();
+    assert_eq!(json["lines"][0]["seller_id"], 12);
 }
 
 #[tokio::test]
@@ -235,7 +298,8 @@ async fn the_shell_takes_the_same_commands_and_goes_on_after_a_refusal() {
     let server = Server::playing(steps).await;
     let script = "help\nnonsense\n\nlogin ada --password secret\nremove 3-1 \"\n  remove 3-1\ncart --json\nwhoami\nexit\ncart\n";
     let output = home.run_with_input("buyer", &server.url(), &["shell"], script).await;
-    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    // No terminal: programs want to know that a command failed. The first that did was none at all.
+    assert_eq!(code(&output), 2, "{}", stderr(&output));
     let (out, err) = (stdout(&output), stderr(&output));
     assert!(
         out.contains("create-account") && out.contains("ada (buyer 7)") && out.contains(r#""total":"39.98""#),
@@ -249,6 +313,18 @@ async fn the_shell_takes_the_same_commands_and_goes_on_after_a_refusal() {
     let history =
         std::fs::read_to_string(home.session("buyer").with_file_name("buyer-history")).unwrap_or_default();
     assert!(!history.contains("secret"), "{history}");
+}
+
+#[tokio::test]
+async fn a_shell_in_which_all_went_well_ends_well() {
+    let home = Home::new();
+    let server = Server::playing([Step::ok(CART)]).await;
+    let output = home.run_with_input("buyer", &server.url(), &["shell"], "help\ncart\n# done\n").await;
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let refuses =
+        Server::playing([Step::problem(409, "cart_empty", "the cart is empty"), Step::ok(CART)]).await;
+    let output = home.run_with_input("buyer", &refuses.url(), &["shell"], "clear\ncart\n").await;
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
 }
 
 #[tokio::test]
@@ -266,7 +342,7 @@ async fn an_interrupt_ends_the_call_and_tells_how_to_repeat_it_but_does_not_end_
     stdin.write_all(b"cart --json\n").await.unwrap();
     drop(stdin);
     let output = child.wait_with_output().await.unwrap();
-    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(code(&output), 130, "{}", stderr(&output));
     let key = server.seen()[0].key.clone().unwrap();
     assert!(
         stderr(&output).contains("interrupted")

@@ -103,13 +103,21 @@ async fn a_refusal_is_an_answer_and_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_refusal_after_a_lost_answer_says_so() {
-    let steps = [Step::Close, Step::problem(409, "insufficient_stock", "only 1 left")];
-    let server = Server::playing(steps).await;
-    let error =
-        buyer(vec![server.url()], options()).add_to_cart("3-1".parse().unwrap(), 2).await.unwrap_err();
-    assert!(matches!(error, Error::Refused { repeated: true, .. }), "{error:?}");
-    assert!(error.may_have_happened());
+async fn a_refusal_after_a_lost_answer_is_the_answer_unless_it_says_nothing_of_the_first_attempt() {
+    for (status, code, in_doubt) in [
+        (402, "payment_declined", false),
+        (403, "not_owner", false),
+        (404, "item_not_found", false),
+        (409, "insufficient_stock", false),
+        (401, "invalid_session", true),
+        (422, "invalid_field", true),
+    ] {
+        let server = Server::playing([Step::Close, Step::problem(status, code, "no")]).await;
+        let client = buyer(vec![server.url()], options());
+        let error = client.add_to_cart("3-1".parse().unwrap(), 2).await.unwrap_err();
+        assert!(matches!(error, Error::Refused { repeated: true, .. }), "{error:?}");
+        assert_eq!(error.may_have_happened(), in_doubt, "{error:?}");
+    }
 }
 
 #[tokio::test]

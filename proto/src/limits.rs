@@ -30,8 +30,8 @@ pub const CART_LINE_UNITS: u32 = 1_000_000;
 pub const PAGE_ITEMS_MAX: u32 = 100;
 /// Entries of a page when the caller does not say.
 pub const PAGE_ITEMS_DEFAULT: u32 = 20;
-/// Longest `Idempotency-Key`, in bytes.
-pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+/// Longest `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
 /// Largest command or query that a database node takes, in bytes.
 pub const COMMAND_BYTES: usize = 64 * 1024;
 /// A session ends when it was not used for this long; never earlier, and at most [`SESSION_SLACK`] later.

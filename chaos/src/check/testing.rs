@@ -156,6 +156,7 @@ pub(super) fn purchase(id: &str, lines: &[(ItemId, u64, u32)]) -> PurchaseSeen {
     let line = |(item_id, cents, quantity): &(ItemId, u64, u32)| PurchaseLine {
         item_id: *item_id,
         name: "lamp".into(),
+        seller_id: 100,
         price: Cents(*cents),
         quantity: *quantity,
     };

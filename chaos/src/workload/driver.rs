@@ -94,7 +94,11 @@ impl Driver {
         let mut unknown = false;
         let result = loop {
             let result = call(idempotency_key.clone()).await;
-            unknown |= result.as_ref().is_err_and(Error::may_have_happened);
+            unknown = match &result {
+                Err(error) if error.is_the_one_answer() => false,
+                Err(error) => unknown || error.may_have_happened(),
+                Ok(_) => false,
+            };
             let open = matches!(&result, Err(Error::OutcomeUnknown(_) | Error::BadAnswer(_)))
                 || (unknown && matches!(&result, Err(Error::Unavailable(_))));
             if !open || Instant::now() >= give_up {

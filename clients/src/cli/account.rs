@@ -68,19 +68,13 @@ pub(super) async fn run<P: Program>(
             )
         }
         AccountCall::Logout => {
-            let Some(session) = file.load()? else {
-                return Err(CliError::Local("nobody is logged in here.".into()));
-            };
+            let session = file.load()?.ok_or(CliError::NotLoggedIn)?;
             client.logout().await?;
             file.forget()?;
             Shown::new(format!("Logged out {}.", session.username), &json!({ "username": session.username }))
         }
         AccountCall::Whoami => {
-            let Some(session) = file.load()? else {
-                return Err(CliError::Local(format!(
-                    "nobody is logged in here. Log in: {role} login USERNAME"
-                )));
-            };
+            let session = file.load()?.ok_or(CliError::NotLoggedIn)?;
             let human = format!("{} ({role} {})", session.username, session.user_id);
             Shown::new(human, &json!({ "username": session.username, format!("{role}_id"): session.user_id }))
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Command, Parser, Subcommand};
 
 use super::program::Texts;
 use crate::{ClientOptions, Start};
@@ -30,7 +30,7 @@ pub(super) struct Line<C: Subcommand> {
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Common {
-    /// A frontend; may be given several times, and calls move on when one fails
+    /// A frontend, as in 127.0.0.1:8201; may be given several times, and calls move on when one fails
     #[arg(long = "server", value_name = "URL", global = true)]
     servers: Vec<String>,
     #[command(flatten)]
@@ -78,6 +78,17 @@ impl Common {
     }
 }
 
+/// Takes `-1` for a value wherever a value may stand, so that it is told what is wrong with that value, and not that there is
+/// no option `-1`.
+pub(super) fn with_negative_numbers(command: Command) -> Command {
+    let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let command = command.mut_args(|argument| match argument.get_action().takes_values() {
+        true => argument.allow_negative_numbers(true),
+        false => argument,
+    });
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, with_negative_numbers))
+}
+
 #[derive(Subcommand)]
 pub(super) enum Top<C: Subcommand> {
     #[command(flatten)]
@@ -85,6 +96,9 @@ pub(super) enum Top<C: Subcommand> {
     #[command(flatten)]
     Call(C),
     /// An interactive shell: all commands, with history and completion
+    ///
+    /// Without a terminal it reads commands from standard input, one a line, carries out all of them, and ends with the exit
+    /// code of the first that failed.
     Shell,
 }
 

@@ -26,6 +26,9 @@ pub(super) enum CliError {
     /// Something about this machine or these arguments; the text says what to do.
     #[error("{0}")]
     Local(String),
+    /// The marketplace wants to know who calls, or the command itself does.
+    #[error("nobody is logged in here")]
+    NotLoggedIn,
     #[error("interrupted")]
     Interrupted { key: Option<String> },
 }
@@ -33,7 +36,7 @@ pub(super) enum CliError {
 impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
-            CliError::Call(Error::Refused { .. }) => REFUSED,
+            CliError::Call(Error::Refused { .. }) | CliError::NotLoggedIn => REFUSED,
             CliError::Call(Error::Configuration(_)) | CliError::Local(_) => USAGE,
             CliError::Call(Error::Unavailable(_) | Error::OutcomeUnknown(_) | Error::BadAnswer(_)) => {
                 UNAVAILABLE
@@ -44,6 +47,12 @@ impl CliError {
 
     /// Tells of it on standard error, and gives the exit code.
     pub fn report(&self, texts: &Texts, json: bool) -> ExitCode {
+        self.tell(texts, json);
+        ExitCode::from(self.exit_code())
+    }
+
+    /// Tells of it on standard error.
+    pub fn tell(&self, texts: &Texts, json: bool) {
         if json {
             eprintln!("{}", self.json());
         } else {
@@ -52,7 +61,6 @@ impl CliError {
                 eprintln!("  {hint}");
             }
         }
-        ExitCode::from(self.exit_code())
     }
 
     /// The key with which the call can be repeated, if it may have been done.
@@ -72,6 +80,7 @@ impl CliError {
             CliError::Call(Error::OutcomeUnknown(_)) => "outcome_unknown".into(),
             CliError::Call(Error::BadAnswer(_)) => "bad_answer".into(),
             CliError::Call(Error::Configuration(_)) | CliError::Local(_) => "usage".into(),
+            CliError::NotLoggedIn => "missing_token".into(),
             CliError::Interrupted { .. } => "interrupted".into(),
         };
         if let CliError::Call(Error::Refused { status, detail, field, .. }) = self {

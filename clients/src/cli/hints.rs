@@ -8,6 +8,7 @@ use crate::Error;
 pub(super) fn hint(error: &CliError, texts: &Texts) -> Option<String> {
     let name = texts.name;
     match error {
+        CliError::NotLoggedIn => Some(format!("Log in first: {name} login USERNAME")),
         CliError::Call(Error::Refused { code, field, .. }) => refusal(code, field.as_deref(), name),
         CliError::Call(Error::Unavailable(_)) => Some(format!(
             "Nothing was done. Is the cluster up (`cluster up`)? Name its {name} frontends with --server or {}.",
@@ -25,10 +26,12 @@ pub(super) fn hint(error: &CliError, texts: &Texts) -> Option<String> {
 
 fn refusal(code: &str, field: Option<&str>, name: &str) -> Option<String> {
     let text = match code {
-        "missing_token" => format!("Log in first: {name} login USERNAME"),
         "invalid_session" => format!("The session has ended (it does after five minutes without a call). Log in again: {name} login USERNAME"),
         "bad_credentials" => format!("Check the username and the password. No account yet? {name} create-account USERNAME"),
         "username_taken" => "Choose another username.".to_owned(),
+        "not_found" | "method_not_allowed" => format!(
+            "The server has no such call. Is it one of the marketplace's {name} frontends, and of this version? See --server."
+        ),
         "item_not_found" => match name {
             "buyer" => "Look for what is on sale: buyer search".to_owned(),
             _ => "See what you have on sale: seller items".to_owned(),
@@ -43,7 +46,9 @@ fn refusal(code: &str, field: Option<&str>, name: &str) -> Option<String> {
                 .to_owned()
         }
         "payment_declined" => "Nothing was bought, and the cart is as it was. Try another card, or again.".to_owned(),
-        "wrong_role" => format!("This session is not one of a {name}. Log in as one: {name} login USERNAME"),
+        "wrong_role" => format!(
+            "Is the server one of the marketplace's {name} frontends? See --server. If it is, log in as a {name}: {name} login USERNAME"
+        ),
         "idempotency_key_reused" => "This key was used for another call. Leave --idempotency-key out to get a fresh one.".to_owned(),
         "invalid_field" => format!("Mend `{}` and try again.", field?),
         _ => return None,

@@ -13,6 +13,7 @@ mod password;
 mod program;
 mod run;
 mod seller;
+mod servers;
 mod session_file;
 mod shell;
 mod shown;

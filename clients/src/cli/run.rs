@@ -7,9 +7,10 @@ use clap::{CommandFactory, FromArgMatches};
 use tokio::runtime::Runtime;
 
 use super::account;
-use super::arguments::{Account, Arguments, Common, PerCall, Top};
+use super::arguments::{Account, Arguments, Common, PerCall, Top, with_negative_numbers};
 use super::failure::{CliError, DONE};
 use super::program::Program;
+use super::servers;
 use super::session_file::SessionFile;
 use super::shell;
 use super::shown::Shown;
@@ -18,6 +19,7 @@ pub(super) fn main<P: Program>(args: impl IntoIterator<Item = OsString>) -> Exit
     let texts = P::TEXTS;
     let command = Arguments::<P::Command>::command().name(texts.name).bin_name(texts.name).about(texts.about);
     let command = command.after_help(texts.examples).after_long_help(long_help::<P>());
+    let command = with_negative_numbers(command);
     let matches = command.get_matches_from(args);
     let arguments = match Arguments::<P::Command>::from_arg_matches(&matches) {
         Ok(arguments) => arguments,
@@ -25,18 +27,19 @@ pub(super) fn main<P: Program>(args: impl IntoIterator<Item = OsString>) -> Exit
     };
     let json = arguments.common.per_call.json;
     match start::<P>(arguments) {
-        Ok(()) => ExitCode::from(DONE),
+        Ok(code) => ExitCode::from(code),
         Err(error) => error.report(&texts, json),
     }
 }
 
-fn start<P: Program>(arguments: Arguments<P::Command>) -> Result<(), CliError> {
+/// Gives the exit code of what told of its failures itself.
+fn start<P: Program>(arguments: Arguments<P::Command>) -> Result<u8, CliError> {
     let common = arguments.common;
     log(common.verbose);
     let desk = Desk::<P>::open(&common)?;
     match arguments.command {
-        Top::Account(account) => desk.serve(Ask::Account(account), &common.per_call),
-        Top::Call(command) => desk.serve(Ask::Call(command), &common.per_call),
+        Top::Account(account) => desk.serve(Ask::Account(account), &common.per_call).map(|()| DONE),
+        Top::Call(command) => desk.serve(Ask::Call(command), &common.per_call).map(|()| DONE),
         Top::Shell => shell::run(&desk, &common.per_call),
     }
 }
@@ -56,7 +59,9 @@ pub(super) struct Desk<P> {
 
 impl<P: Program> Desk<P> {
     fn open(common: &Common) -> Result<Self, CliError> {
-        let client = P::connect(common.servers(&P::TEXTS), common.options())?;
+        let servers = common.servers(&P::TEXTS);
+        let client = P::connect(servers.clone(), common.options())?;
+        servers::look_up(&servers)?;
         let file = SessionFile::locate(common.session_file.clone(), &P::TEXTS)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime =
@@ -82,7 +87,7 @@ impl<P: Program> Desk<P> {
         if shown.as_ref().is_err_and(ended) {
             self.file.forget()?;
         }
-        shown?.print(per_call.json);
+        shown.map_err(in_our_words)?.print(per_call.json);
         Ok(())
     }
 
@@ -100,6 +105,14 @@ impl<P: Program> Desk<P> {
                 _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted { key: changes.then(|| key.to_owned()) }),
             }
         })
+    }
+}
+
+/// What a frontend says of HTTP headers does not help anyone who types commands.
+fn in_our_words(error: CliError) -> CliError {
+    match error {
+        CliError::Call(error) if error.code() == Some("missing_token") => CliError::NotLoggedIn,
+        error => error,
     }
 }
 

@@ -14,6 +14,8 @@ use crate::{Cents, ClientOptions, Error, ItemId, SellerClient};
 #[derive(Subcommand)]
 pub(super) enum SellerCommand {
     /// Put an item on sale; one that equals another of yours is added to it
+    ///
+    /// Two items are equal when their names, categories, keywords (whatever their case and order), conditions and prices are.
     #[command(visible_alias = "register")]
     Sell(SellArguments),
     /// Show your items, those without units too
@@ -30,7 +32,7 @@ pub(super) enum SellerCommand {
         /// As in 3-17
         item_id: ItemId,
         /// How many more, or (as in -3) how many fewer
-        #[arg(allow_negative_numbers = true, value_parser = delta)]
+        #[arg(value_parser = delta)]
         delta: i64,
     },
     /// Take an item off sale

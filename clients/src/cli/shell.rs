@@ -12,8 +12,8 @@ use rustyline::config::{CompletionType, Config};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 
-use super::arguments::{InShell, Line, PerCall};
-use super::failure::CliError;
+use super::arguments::{InShell, Line, PerCall, with_negative_numbers};
+use super::failure::{CliError, DONE, USAGE};
 use super::program::Program;
 use super::run::{Ask, Desk};
 use completion::{Assistant, Words};
@@ -22,20 +22,29 @@ const HISTORY_LINES: usize = 1_000;
 /// Options whose values are nobody's business, also not the history's.
 const SECRETS: [&str; 4] = ["--password", "--card-number", "--security-code", "--expiry"];
 
-/// Runs until `exit`, Ctrl-D or the end of the input.
-pub(super) fn run<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<(), CliError> {
+/// Runs until `exit`, Ctrl-D or the end of the input. People have seen how each command ended; for programs, which write the
+/// commands into a pipe, the exit code is that of the first that failed.
+pub(super) fn run<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<u8, CliError> {
+    let for_people = std::io::stdin().is_terminal();
+    if for_people && !defaults.json {
+        println!(
+            "The marketplace's {} shell. `help` shows the commands, Tab completes, Ctrl-D leaves.",
+            P::TEXTS.name
+        );
+    }
+    let first_failure = serve_lines(desk, defaults)?;
+    Ok(if for_people { DONE } else { first_failure.unwrap_or(DONE) })
+}
+
+/// Gives the exit code of the first command that failed, if any did.
+fn serve_lines<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<Option<u8>, CliError> {
     let command = line_command::<P>();
     let lines = Lines {
         words: Arc::new(Words::of(&command)),
         // A history that can't be kept is no reason not to work.
         history: desk.file.beside(&format!("{}-history", P::TEXTS.name)).ok(),
     };
-    if std::io::stdin().is_terminal() && !defaults.json {
-        println!(
-            "The marketplace's {} shell. `help` shows the commands, Tab completes, Ctrl-D leaves.",
-            P::TEXTS.name
-        );
-    }
+    let mut first_failure = None;
     loop {
         let line = match lines.next(&prompt(desk)) {
             Ok(line) => line,
@@ -55,13 +64,19 @@ pub(super) fn run<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<(), 
                     InShell::Exit => break,
                 };
                 if let Err(error) = desk.serve(ask, &per_call) {
-                    error.report(&P::TEXTS, per_call.json);
+                    error.tell(&P::TEXTS, per_call.json);
+                    first_failure.get_or_insert(error.exit_code());
                 }
             }
-            Err(complaint) => complaint.print(),
+            Err(complaint) => {
+                complaint.print();
+                if complaint.is_failure() {
+                    first_failure.get_or_insert(USAGE);
+                }
+            }
         }
     }
-    Ok(())
+    Ok(first_failure)
 }
 
 /// Where lines come from.
@@ -97,7 +112,7 @@ impl Lines {
 }
 
 fn line_command<P: Program>() -> clap::Command {
-    Line::<P::Command>::command().name("").bin_name("").about(P::TEXTS.about)
+    with_negative_numbers(Line::<P::Command>::command().name("").bin_name("").about(P::TEXTS.about))
 }
 
 fn prompt<P: Program>(desk: &Desk<P>) -> String {
@@ -115,6 +130,14 @@ enum Complaint {
 }
 
 impl Complaint {
+    /// Not when it is the help that was asked for.
+    fn is_failure(&self) -> bool {
+        match self {
+            Complaint::Quotes => true,
+            Complaint::Usage(error) => error.use_stderr(),
+        }
+    }
+
     fn print(&self) {
         match self {
             Complaint::Quotes => eprintln!("error: a quotation mark is missing"),

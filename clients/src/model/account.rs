@@ -48,13 +48,21 @@ pub(crate) struct AccountCreated {
     pub user_id: u64,
 }
 
+/// A session as a frontend of either kind gives it.
+#[derive(Deserialize)]
+pub(crate) struct OpenedSession {
+    pub token: String,
+    pub buyer_id: Option<u64>,
+    pub seller_id: Option<u64>,
+    pub idle_timeout_s: u64,
+}
+
 /// A session that was opened.
-#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Session {
     /// What proves, in every later call, who is calling. A secret.
     pub token: String,
     /// The id of the buyer or seller.
-    #[serde(alias = "buyer_id", alias = "seller_id")]
     pub user_id: u64,
     /// The session ends when it is not used for this long.
     pub idle_timeout_s: u64,

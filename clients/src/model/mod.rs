@@ -11,7 +11,7 @@ mod rating;
 mod text;
 mod words;
 
-pub(crate) use account::{AccountCreated, Credentials};
+pub(crate) use account::{AccountCreated, Credentials, OpenedSession};
 pub use account::{NewAccount, Session};
 pub(crate) use cart::{AddToCart, SaveCart};
 pub use cart::{Cart, CartLine, SavedCart};

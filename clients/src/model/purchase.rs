@@ -55,6 +55,8 @@ pub struct PurchaseLine {
     pub item_id: ItemId,
     /// What it was called.
     pub name: String,
+    /// Who sold it.
+    pub seller_id: u64,
     /// What a unit cost.
     #[serde(with = "text")]
     pub price: Cents,

@@ -109,6 +109,11 @@ fn base_url(server: &str) -> Result<String, Error> {
             "\"{server}\" is no server address: {why} (right: http://127.0.0.1:8201)"
         ))
     };
+    let has_port =
+        server.rsplit_once(':').is_some_and(|(_, port)| port.trim_end_matches('/').parse::<u16>().is_ok());
+    if !server.contains("://") && !has_port {
+        return Err(wrong("a port is missing"));
+    }
     let text = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
     let url = reqwest::Url::parse(&text).map_err(|error| wrong(&error.to_string()))?;
     if url.scheme() != "http" {
@@ -132,7 +137,9 @@ mod tests {
     fn addresses_are_checked_and_named_once() {
         let frontends = Frontends::new(&["127.0.0.1:8201".into(), "http://127.0.0.1:8201/".into()]).unwrap();
         assert_eq!((frontends.len(), frontends.url(0)), (1, "http://127.0.0.1:8201"));
-        for wrong in ["", "https://a", "ftp://a", "http://", "a b", "http://a?b"] {
+        for wrong in
+            ["", "https://a", "ftp://a", "http://", "a b", "http://a?b", "nonsense", "a:b", "a:99999"]
+        {
             assert!(matches!(Frontends::new(&[wrong.into()]), Err(Error::Configuration(_))), "{wrong:?}");
         }
         assert!(Frontends::new(&[]).is_err());

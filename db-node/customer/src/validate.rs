@@ -2,7 +2,7 @@
 //! fault and what it must be. Lengths count Unicode characters.
 
 use agora_proto::common::{self, Refusal};
-use agora_proto::limits::{CART_LINE_UNITS, CATEGORY_MAX, PASSWORD_HASH_BYTES};
+use agora_proto::limits::{CATEGORY_MAX, PASSWORD_HASH_BYTES};
 use bytes::Bytes;
 
 use crate::keys::{ItemKey, PurchaseKey, Role, TokenHash};
@@ -63,13 +63,10 @@ pub(crate) fn item(value: Option<common::ItemId>) -> Result<ItemKey, Refusal> {
     Ok(ItemKey { category: item.category, number: item.number })
 }
 
-/// Units of one cart line.
+/// Units to put into a cart, or to take out of one. Whether so many are in stock, or in the cart, is told before whether a
+/// cart takes so many.
 pub(crate) fn quantity(value: u32) -> Result<u32, Refusal> {
-    if (1..=CART_LINE_UNITS).contains(&value) {
-        Ok(value)
-    } else {
-        Err(Refusal::field("quantity", format!("must be 1 to {CART_LINE_UNITS}")))
-    }
+    if value == 0 { Err(Refusal::field("quantity", "must be 1 or more")) } else { Ok(value) }
 }
 
 /// The first `most` characters.

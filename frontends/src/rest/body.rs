@@ -107,7 +107,12 @@ impl Fields {
         }
         // Where it is wrong, but not what stands there: that may be a password.
         let unreadable = |error: serde_json::Error| {
-            let what = if error.is_data() { TWICE } else { "the body is not JSON" };
+            // There is no kind for it, only this text.
+            let what = match error.to_string().starts_with("recursion limit") {
+                true => "the body is nested too deeply",
+                false if error.is_data() => TWICE,
+                false => "the body is not JSON",
+            };
             Problem::malformed(format!("{what} (line {} column {})", error.line(), error.column()))
         };
         let Object(values) = serde_json::from_str(text).map_err(unreadable)?;
@@ -329,6 +334,13 @@ mod tests {
             let problem = Fields::parse(body).unwrap_err();
             assert_eq!(problem.code(), "malformed_request", "{:?}", &body[..body.len().min(40)]);
         }
+    }
+
+    #[test]
+    fn a_body_that_is_nested_too_deeply_is_told_so() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        let problem = Fields::parse(deep.as_bytes()).unwrap_err();
+        assert!(format!("{problem:?}").contains("nested too deeply"), "{problem:?}");
     }
 
     #[test]

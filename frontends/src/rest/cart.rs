@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use agora_proto::Cents;
 use agora_proto::common::{Code, ItemId};
 use agora_proto::customer::{self, AddToCart, ClearCart, GetCart, RemoveFromCart, command};
-use agora_proto::limits::CART_LINE_UNITS;
 use agora_proto::product::{self, GetItems};
 use axum::Json;
 use axum::http::StatusCode;
@@ -57,7 +56,8 @@ pub struct CartLine {
 pub struct CartAddition {
     #[schema(value_type = String, example = "3-17")]
     item_id: ItemId,
-    #[schema(minimum = 1, maximum = 1_000_000)]
+    /// No more than are in stock, and at most a million of one item.
+    #[schema(minimum = 1)]
     quantity: u32,
 }
 
@@ -65,7 +65,7 @@ impl CartAddition {
     fn read(mut fields: Fields) -> Result<Self, Problem> {
         let addition = CartAddition {
             item_id: fields.item_id("item_id")?,
-            quantity: fields.count("quantity", 1, CART_LINE_UNITS)?,
+            quantity: fields.count("quantity", 1, u32::MAX)?,
         };
         fields.finish()?;
         Ok(addition)
@@ -144,7 +144,7 @@ pub async fn remove(
 ) -> Result<Json<Cart>, Problem> {
     let item = path.item()?;
     let mut query = query.read()?;
-    let quantity = query.number("quantity", 1..=CART_LINE_UNITS)?;
+    let quantity = query.number("quantity", 1..=u32::MAX)?;
     query.finish()?;
     let units = quantity.map_or_else(|| "all".to_owned(), |quantity| quantity.to_string());
     let text = item.to_string();

@@ -32,7 +32,7 @@ pub struct NewItem {
     name: String,
     #[schema(maximum = 2_147_483_647)]
     category: u32,
-    /// What it is found by: at most five, of at most eight characters each.
+    /// What it is found by: at most five, of at most eight characters each. Neither case nor order tells items apart.
     #[schema(max_items = 5)]
     keywords: Vec<String>,
     #[schema(value_type = String, pattern = "^(new|used)$")]
@@ -75,7 +75,8 @@ pub struct UnitsChange {
     delta: i64,
 }
 
-/// Put an item on sale. One that equals an own one in name, category, keywords, condition and price is added to that one.
+/// Put an item on sale. One that equals an own one in name, category, keywords, condition and price is added to that one;
+/// keywords are equal whatever their case and order.
 #[utoipa::path(post, path = "/v1/items", tag = "items", security(("session" = [])), request_body = NewItem, responses(
     (status = 201, description = "It is on sale", body = ItemUnits),
     (status = 200, description = "It was added to an equal item", body = ItemUnits),

@@ -2,7 +2,7 @@
 
 use agora_proto::common::{Idempotency, Role};
 use agora_proto::key_hash;
-use agora_proto::limits::IDEMPOTENCY_KEY_BYTES;
+use agora_proto::limits::IDEMPOTENCY_KEY_CHARS;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, request::Parts};
 use uuid::Uuid;
@@ -65,11 +65,10 @@ fn read(headers: &HeaderMap) -> Result<IdempotencyKey, Problem> {
     if values.next().is_some() {
         return wrong("may be given once");
     }
-    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES {
-        return wrong(&format!("must have 1 to {IDEMPOTENCY_KEY_BYTES} characters"));
-    }
-    if !key.iter().all(|byte| (b' '..=b'~').contains(byte)) {
-        return wrong("must be of visible ASCII characters");
+    // Any text will do, also one that is not ASCII; what is not UTF-8 has as many characters as bytes, as in Latin-1.
+    let chars = std::str::from_utf8(key).map_or(key.len(), |text| text.chars().count());
+    if !(1..=IDEMPOTENCY_KEY_CHARS).contains(&chars) {
+        return wrong(&format!("must have 1 to {IDEMPOTENCY_KEY_CHARS} characters"));
     }
     Ok(IdempotencyKey { key: key.to_vec(), given: true })
 }
@@ -112,9 +111,11 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_at_most_255_visible_characters() {
-        assert_eq!(of(&[b'k'; 255]).unwrap().bytes(), [b'k'; 255]);
-        for value in [&[b'k'; 256][..], b"", b"a\tb", "ž".as_bytes()] {
+    fn a_key_is_any_text_of_1_to_255_characters() {
+        for value in [&[b'k'; 255][..], "ž".repeat(255).as_bytes(), b"a\tb", b"caf\xe9"] {
+            assert_eq!(of(value).unwrap().bytes(), value);
+        }
+        for value in [&[b'k'; 256][..], "ž".repeat(256).as_bytes(), &[0xe9; 256], b""] {
             let problem = of(value).unwrap_err();
             assert_eq!((problem.code(), problem.at_fault()), ("invalid_field", Some(HEADER)));
         }

@@ -48,7 +48,7 @@ fn add_idempotency_key(operation: &mut Operation) {
         .name(key::HEADER)
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
-        .description(Some("Repeats with the same key take effect once. Remembered for 24 hours."))
+        .description(Some("Any text. Repeats with the same key take effect once. Remembered for 24 hours."))
         .schema(Some(text));
     operation.parameters.get_or_insert_default().push(header.build());
 }

@@ -109,7 +109,7 @@ async fn each_wrong_field_of_a_change_is_named_and_the_item_stays() {
 async fn each_wrong_field_of_a_buyer_is_named() {
     let cluster = shared();
     let buyer = User::buyer(&cluster).await;
-    for quantity in [json!(0), json!(-1), json!(1.5), json!("1"), json!(1_000_001), json!(1e300), Value::Null]
+    for quantity in [json!(0), json!(-1), json!(1.5), json!("1"), json!(1_u64 << 32), json!(1e300), Value::Null]
     {
         let addition = json!({"item_id": "1-1", "quantity": quantity});
         buyer.api.post("/cart/items", addition).await.at_fault("quantity");
@@ -117,7 +117,7 @@ async fn each_wrong_field_of_a_buyer_is_named() {
     for id in [json!("x"), json!(1), json!(["1-1"]), Value::Null] {
         buyer.api.post("/cart/items", json!({"item_id": id, "quantity": 1})).await.at_fault("item_id");
     }
-    for quantity in ["0", "-1", "x", "1.5", "1000001", ""] {
+    for quantity in ["0", "-1", "x", "1.5", "4294967296", ""] {
         buyer.api.delete(&format!("/cart/items/1-1?quantity={quantity}")).await.at_fault("quantity");
     }
     for version in [json!(-1), json!("1"), json!(1.5), json!(1e300)] {
@@ -213,11 +213,17 @@ async fn bodies_of_another_kind_or_size_are_refused() {
 async fn a_key_that_is_none_is_told_by_its_header() {
     let cluster = shared();
     let seller = User::seller(&cluster).await;
-    for key in ["", &"k".repeat(256), "a\tb", "ž"] {
+    for key in ["", &"k".repeat(256), &"ž".repeat(256)] {
         seller.api.call("POST", "/items").key(key).json(lamp(1)).send().await.at_fault("Idempotency-Key");
         seller.api.call("DELETE", "/session").key(key).send().await.at_fault("Idempotency-Key");
     }
     seller.api.call("POST", "/items").key(&"k".repeat(255)).json(lamp(category())).send().await.ok(201);
+    // A key is any text, and the same text is the same key.
+    let twice = lamp(category());
+    for _ in 0..2 {
+        let made = seller.api.call("POST", "/items").key("žluťoučký kůň").json(twice.clone()).send().await;
+        assert_eq!(made.ok(201)["quantity"], twice["quantity"]);
+    }
 }
 
 #[tokio::test]

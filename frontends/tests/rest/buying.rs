@@ -69,6 +69,10 @@ async fn a_cart_holds_no_more_than_the_stock_and_gives_no_more_than_it_holds() {
     assert_eq!(cart, json!({"lines": [line], "total": "125.00", "saved_version": 0}));
     let one_more = json!({"item_id": item, "quantity": 1});
     buyer.api.post("/cart/items", one_more).await.problem(409, "insufficient_stock");
+    let huge = json!({"item_id": item, "quantity": 3_000_000_000_u32});
+    buyer.api.post("/cart/items", huge).await.problem(409, "insufficient_stock");
+    let huge = format!("/cart/items/{item}?quantity=3000000000");
+    buyer.api.delete(&huge).await.problem(409, "not_in_cart");
     let unknown = json!({"item_id": "2147483647-1", "quantity": 1});
     buyer.api.post("/cart/items", unknown).await.problem(404, "item_not_found");
     buyer.api.delete(&format!("/cart/items/{item}?quantity=11")).await.problem(409, "not_in_cart");

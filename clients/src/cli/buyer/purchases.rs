@@ -9,7 +9,7 @@ use crate::cli::paging::{Paging, more};
 use crate::cli::password::{ask_line, secret};
 use crate::cli::shown::Shown;
 use crate::cli::table::{Column, table};
-use crate::model::{Card, Feedback, Purchase};
+use crate::model::{Card, Feedback, Purchase, PurchaseLine};
 use crate::{BuyerClient, ItemId};
 
 /// The card. What is missing is asked for, so that no secret need stand in the shell's history.
@@ -52,7 +52,7 @@ impl CardArguments {
 
 pub(super) fn bought(purchase: &Purchase) -> Result<Shown, CliError> {
     let human =
-        format!("{}\nBought for {}: purchase {}", lines(&[purchase]), purchase.total, purchase.purchase_id);
+        format!("{}\nBought for {}: purchase {}", lines(purchase), purchase.total, purchase.purchase_id);
     Shown::new(human, purchase)
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn list(client: &BuyerClient, paging: &Paging) -> Result<Shown,
     let (purchases, next) = paging.fetch(fetch).await?;
     let human = match purchases.is_empty() {
         true => "Nothing was bought yet.".to_owned(),
-        false => lines(&purchases.iter().collect::<Vec<_>>()),
+        false => history(&purchases),
     };
     Shown::new(human + &more(next.as_deref()), &json!({ "purchases": purchases, "next_cursor": next }))
 }
@@ -74,30 +74,44 @@ pub(super) fn feedback(item_id: ItemId, feedback: Feedback) -> Result<Shown, Cli
     Shown::new(human, &feedback)
 }
 
-fn lines(purchases: &[&Purchase]) -> String {
+/// What was just bought.
+fn lines(purchase: &Purchase) -> String {
+    use Column::{Left, Right};
+    let columns = [Left("item"), Left("name"), Right("seller"), Right("price"), Right("quantity")];
+    table(&columns, purchase.lines.iter().map(line))
+}
+
+/// What was bought over time; each purchase's id, time and total stand on its first line.
+fn history(purchases: &[Purchase]) -> String {
     use Column::{Left, Right};
     let columns = [
         Left("purchase"),
         Left("at"),
         Left("item"),
         Left("name"),
+        Right("seller"),
         Right("price"),
         Right("quantity"),
         Right("total"),
     ];
     let rows = purchases.iter().flat_map(|purchase| {
-        purchase.lines.iter().enumerate().map(|(index, line)| {
+        purchase.lines.iter().enumerate().map(|(index, bought)| {
             let once = |text: &str| if index == 0 { text.to_owned() } else { String::new() };
-            vec![
-                once(&purchase.purchase_id),
-                once(purchase.at.as_deref().unwrap_or_default()),
-                line.item_id.to_string(),
-                line.name.clone(),
-                line.price.to_string(),
-                line.quantity.to_string(),
-                once(&purchase.total.to_string()),
-            ]
+            let mut row = vec![once(&purchase.purchase_id), once(purchase.at.as_deref().unwrap_or_default())];
+            row.extend(line(bought));
+            row.push(once(&purchase.total.to_string()));
+            row
         })
     });
     table(&columns, rows)
+}
+
+fn line(line: &PurchaseLine) -> Vec<String> {
+    vec![
+        line.item_id.to_string(),
+        line.name.clone(),
+        line.seller_id.to_string(),
+        line.price.to_string(),
+        line.quantity.to_string(),
+    ]
 }

@@ -25,6 +25,7 @@ fn a_cart_holds_no_more_than_the_stock() {
     subject.run(add(3, 5)).unwrap();
     assert_eq!(subject.refused(add(3, 5)), Code::InsufficientStock);
     assert_eq!(subject.refused(add(1, 0)), Code::InsufficientStock);
+    assert_eq!(subject.refused(add(u32::MAX, 5)), Code::InsufficientStock);
     subject.run(add(2, 5)).unwrap();
     assert_eq!(subject.cart(1).0, [(7, 5)]);
 }
