@@ -1,7 +1,8 @@
 //! The state: its tables, their ids on disk, and how it becomes records and is loaded from them.
 
 use agora_machine::{
-    ANSWERS_MAX, Answers, Change, CorruptRecord, Malformed, Record, StateMachine, TableId, Timestamp,
+    ANSWERS_BYTES_MAX, Answers, AnswersLoader, Change, CorruptRecord, Malformed, Record, StateMachine,
+    TableId, Timestamp,
 };
 use bytes::Bytes;
 
@@ -34,12 +35,12 @@ pub struct CustomerDb {
 
 impl Default for CustomerDb {
     fn default() -> Self {
-        CustomerDb::with_answers_max(ANSWERS_MAX)
+        CustomerDb::with_answers_bytes_max(ANSWERS_BYTES_MAX)
     }
 }
 
 impl CustomerDb {
-    pub(crate) fn with_answers_max(max: usize) -> Self {
+    pub(crate) fn with_answers_bytes_max(max: u64) -> Self {
         CustomerDb {
             clock: Clock::new(CLOCK),
             answers: Answers::new(ANSWERS, max),
@@ -50,10 +51,10 @@ impl CustomerDb {
         }
     }
 
+    /// Takes a record in that is not of an answer.
     fn load_record(&mut self, record: &Record) -> Result<(), CorruptRecord> {
         match record.table()? {
             CLOCK => self.clock.rows.load(record),
-            ANSWERS => self.answers.load(record),
             ACCOUNTS => self.accounts.load(record),
             SESSIONS => self.sessions.load(record),
             ACTIVE_CARTS => self.carts.load_active(record),
@@ -135,10 +136,11 @@ impl StateMachine for CustomerDb {
 
     fn load(records: impl Iterator<Item = Record>) -> Result<Self, CorruptRecord> {
         let mut state = CustomerDb::default();
+        let mut answers = AnswersLoader::new(ANSWERS, ANSWERS_BYTES_MAX);
         for record in records {
-            state.load_record(&record)?;
+            if record.table()? == ANSWERS { answers.load(&record)? } else { state.load_record(&record)? }
         }
-        state.answers.index();
+        state.answers = answers.finish()?;
         state.accounts.index()?;
         state.sessions.index();
         state.purchases.index()?;

@@ -11,7 +11,7 @@ mod record;
 mod state_machine;
 mod table;
 
-pub use answers::{ANSWERS_MAX, Answers, Remembered, RememberedAnswer};
+pub use answers::{ANSWER_OVERHEAD_BYTES, ANSWERS_BYTES_MAX, Answers, AnswersLoader, Remembered};
 pub use record::{Change, CorruptRecord, Record, TableId, decode, encode};
 pub use state_machine::{Malformed, StateMachine, Timestamp};
 pub use table::Table;

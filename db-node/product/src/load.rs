@@ -7,7 +7,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{ScopedJoinHandle, scope};
 
-use agora_machine::{ANSWERS_MAX, Answers, CorruptRecord, Record};
+use agora_machine::{ANSWERS_BYTES_MAX, Answers, AnswersLoader, CorruptRecord, Record};
 
 use crate::item::{Item, ItemKey};
 use crate::same::SameItems;
@@ -73,12 +73,11 @@ fn load_tables(batches: &Receiver<Vec<Record>>) -> Result<ProductDb, CorruptReco
 }
 
 fn load_answers(batches: &Receiver<Vec<Record>>) -> Result<Answers, CorruptRecord> {
-    let mut answers = Answers::new(table::ANSWERS, ANSWERS_MAX);
+    let mut answers = AnswersLoader::new(table::ANSWERS, ANSWERS_BYTES_MAX);
     for record in batches.iter().flatten() {
         answers.load(&record)?;
     }
-    answers.index();
-    Ok(answers)
+    answers.finish()
 }
 
 fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {

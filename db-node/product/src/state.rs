@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agora_machine::{ANSWERS_MAX, Answers, Change, Record, Table, TableId};
+use agora_machine::{ANSWERS_BYTES_MAX, Answers, Change, Record, Table, TableId};
 use imbl::OrdSet;
 
 use crate::feedback::{Rating, Vote};
@@ -55,7 +55,7 @@ pub struct ProductDb {
 impl Default for ProductDb {
     fn default() -> Self {
         ProductDb {
-            answers: Answers::new(table::ANSWERS, ANSWERS_MAX),
+            answers: Answers::new(table::ANSWERS, ANSWERS_BYTES_MAX),
             books: Table::new(table::BOOKS),
             categories: Table::new(table::CATEGORIES),
             items: Table::new(table::ITEMS),

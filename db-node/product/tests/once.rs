@@ -73,7 +73,10 @@ fn a_busy_machine_forgets_without_a_sweep() {
     (0..10).for_each(|key| drop(shop.apply(&keyed(1000 + key, add(1)))));
     shop.now += DAY_MS + 1;
     (0..10).for_each(|key| drop(shop.apply(&keyed(2000 + key, add(1)))));
-    assert_eq!(shop.db.records().filter(|record| record.key[0] == 7).count(), 10);
+    assert_eq!(shop.item(id(7, 1)).unwrap().quantity, 30);
+    assert!(shop.db.maintenance(Timestamp(shop.now)).is_none(), "nothing is left to sweep");
+    (0..10).for_each(|key| drop(shop.apply(&keyed(1000 + key, add(1)))));
+    assert_eq!(shop.item(id(7, 1)).unwrap().quantity, 40, "they are new commands now");
 }
 
 #[test]

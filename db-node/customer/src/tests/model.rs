@@ -29,6 +29,8 @@ struct Open {
 struct Answer {
     fingerprint: Bytes,
     at: u64,
+    /// Answers are forgotten in the order in which they came.
+    number: u64,
     outcome: Outcome,
 }
 
@@ -50,6 +52,7 @@ pub(super) struct Model {
     /// Ids of completed purchases in the order of their completion.
     history: Vec<Bytes>,
     answers: BTreeMap<Bytes, Answer>,
+    answered: u64,
 }
 
 fn field(name: &'static str) -> Refused {
@@ -112,7 +115,9 @@ impl Model {
         }
         let outcome = self.execute(change);
         if !matches!(outcome, Err((Code::InvalidField | Code::InvalidSession, _))) {
-            let answer = Answer { fingerprint: once.fingerprint.clone(), at: now, outcome: outcome.clone() };
+            self.answered += 1;
+            let (fingerprint, number) = (once.fingerprint.clone(), self.answered);
+            let answer = Answer { fingerprint, at: now, number, outcome: outcome.clone() };
             self.answers.insert(once.key.clone(), answer);
         }
         outcome
@@ -123,7 +128,7 @@ impl Model {
             .answers
             .iter()
             .filter(|(_, a)| a.at + DAY_MS < self.now)
-            .map(|(k, a)| (a.at, k.clone()))
+            .map(|(k, a)| (a.number, k.clone()))
             .collect();
         old.sort();
         for (_, key) in old.into_iter().take(most) {

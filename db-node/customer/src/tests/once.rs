@@ -1,6 +1,7 @@
 //! Idempotency keys: one effect, one answer.
 
 use super::*;
+use agora_machine::ANSWER_OVERHEAD_BYTES;
 use agora_proto::limits::ANSWER_KEPT;
 
 use crate::limits::ms;
@@ -82,7 +83,7 @@ fn answers_are_kept_for_a_day_and_make_room_for_new_ones() {
 
 #[test]
 fn a_full_memory_refuses_rather_than_forgets() {
-    let mut subject = Subject { db: CustomerDb::with_answers_max(2), now: 1 };
+    let mut subject = Subject { db: CustomerDb::with_answers_bytes_max(2 * ANSWER_OVERHEAD_BYTES), now: 1 };
     subject.run_as(key(1, 1), account(Role::Buyer, "a")).unwrap();
     subject.run_as(key(2, 2), account(Role::Buyer, "b")).unwrap();
     assert_eq!(subject.run_as(key(3, 3), account(Role::Buyer, "c")).unwrap_err().code(), Code::RateLimited);

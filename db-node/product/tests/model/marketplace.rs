@@ -10,8 +10,6 @@ use agora_proto::limits::*;
 use agora_proto::product::response::Body;
 use agora_proto::product::*;
 
-use crate::common::key_hash;
-
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// An answer, or the refusal's code and field.
@@ -47,8 +45,9 @@ pub struct Marketplace {
     /// By item and buyer, of all items ever.
     votes: BTreeMap<(ItemId, u64), i32>,
     sold: BTreeMap<u64, u64>,
-    /// By key: the command, its outcome and when it was given.
-    answers: BTreeMap<u64, (command::Body, Outcome, u64)>,
+    /// By key: the command, its outcome, when it was given, and as which one.
+    answers: BTreeMap<u64, (command::Body, Outcome, u64, u64)>,
+    answered: u64,
 }
 
 fn lower(words: &[String]) -> BTreeSet<String> {
@@ -65,24 +64,25 @@ impl Marketplace {
         self.now = now;
         let Some(key) = key else { return self.execute(body) };
         match self.answers.get(&key) {
-            Some((first, outcome, _)) if first == body => outcome.clone(),
+            Some((first, outcome, ..)) if first == body => outcome.clone(),
             Some(_) => Err((Code::IdempotencyKeyReused, "")),
             None => {
                 let outcome = self.execute(body);
-                self.answers.insert(key, (body.clone(), outcome.clone(), now));
+                self.answered += 1;
+                self.answers.insert(key, (body.clone(), outcome.clone(), now, self.answered));
                 self.forget(FORGET_ALONG);
                 outcome
             }
         }
     }
 
-    /// The oldest first; of equally old ones in the order of their keys' hashes.
+    /// The oldest first.
     fn forget(&mut self, most: usize) {
         let now = self.now;
-        let old = self.answers.iter().filter(|(_, (_, _, at))| at + DAY_MS < now);
-        let mut old: Vec<_> = old.map(|(key, (_, _, at))| (*at, key_hash(*key), *key)).collect();
+        let old = self.answers.iter().filter(|(_, (_, _, at, _))| at + DAY_MS < now);
+        let mut old: Vec<_> = old.map(|(key, (.., number))| (*number, *key)).collect();
         old.sort_unstable();
-        old.iter().take(most).for_each(|(_, _, key)| {
+        old.iter().take(most).for_each(|(_, key)| {
             self.answers.remove(key);
         });
     }
