@@ -66,7 +66,7 @@ impl Election {
                 continue;
             }
             if self.pre_vote().await {
-                tracing::info!(member = self.view.me, "standing for election");
+                tracing::info!(node = %self.view.me, "standing for election");
                 if self.view.raft.trigger().elect().await.is_err() {
                     return;
                 }
@@ -114,8 +114,11 @@ impl Election {
             (metrics.current_term + 1, metrics.membership_config.voter_ids().collect::<Vec<_>>())
         };
         let majority = voters.len() / 2 + 1;
-        let request =
-            pb::PreVote { candidate: self.view.me, term, last: self.log.last().map(wire::log_id_to_pb) };
+        let request = pb::PreVote {
+            candidate: self.view.me.to_bits(),
+            term,
+            last: self.log.last().map(wire::log_id_to_pb),
+        };
         let ask = |voter: NodeId| {
             let (links, request) = (self.view.links.clone(), Request::PreVote(request));
             async move { timeout(PRE_VOTE_TIMEOUT, links.request(voter, request)).await }
@@ -137,10 +140,10 @@ impl Election {
     /// Raises this node's vote to one that a peer has seen, so that the next election is for a term that can be won.
     async fn catch_up(&self, seen: Option<pb::Vote>) {
         if let Some(seen) = seen
-            && seen.node != self.view.me
+            && NodeId::from(seen.node) != self.view.me
             && seen.term > self.view.metrics().current_term
         {
-            self.adopt(Vote::new(seen.term, seen.node)).await;
+            self.adopt(Vote::new(seen.term, seen.node.into())).await;
         }
     }
 
@@ -154,11 +157,12 @@ impl Election {
 
     /// Answers a candidate that asks whether an election is worth while.
     pub(crate) async fn answer(&self, request: pb::PreVote) -> pb::PreVoteReply {
-        let asked = Vote::new(request.term, request.candidate);
+        let candidate = NodeId::from(request.candidate);
+        let asked = Vote::new(request.term, candidate);
         let mine = self.view.metrics().vote;
         let refusal = pb::PreVoteReply { granted: false, vote: Some(wire::vote_to_pb(mine)) };
         let leads = self.view.leads();
-        if leads || request.candidate == self.view.me || !self.view.leader_is_lost(SILENCE) {
+        if leads || candidate == self.view.me || !self.view.leader_is_lost(SILENCE) {
             return refusal;
         }
         if request.last.map(wire::log_id) < self.log.last() {

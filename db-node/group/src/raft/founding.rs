@@ -3,7 +3,7 @@
 //! All, not a majority: a member that has lost its disk is empty, too, and those that can't be asked may be the ones that
 //! remember. It waits to be brought up to date.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -15,17 +15,18 @@ use openraft::BasicNode;
 use openraft::error::{InitializeError, RaftError};
 use tokio::time::{sleep, timeout};
 
+use super::types::NodeId;
 use super::view::View;
 
 /// The member that founds the group.
-const FOUNDER: u64 = 0;
+const FOUNDER: usize = 0;
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 /// A pause between attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Founds the group if that is this node's to do, and if there is none.
 pub(crate) async fn run(view: View, members: Vec<(String, SocketAddr)>) {
-    if view.me != FOUNDER {
+    if view.me.seat() != FOUNDER {
         return;
     }
     loop {
@@ -34,9 +35,7 @@ pub(crate) async fn run(view: View, members: Vec<(String, SocketAddr)>) {
             // It is there, or openraft has stopped.
             Ok(true) | Err(_) => return,
         }
-        if all_are_empty(&view, members.len()).await {
-            let nodes: BTreeMap<u64, BasicNode> =
-                (0..).zip(members.iter().map(|(_, address)| BasicNode::new(address))).collect();
+        if let Some(nodes) = all_if_empty(&view, &members).await {
             match view.raft.initialize(nodes).await {
                 Ok(()) => tracing::info!(members = members.len(), "founded the group"),
                 // Between the question and now a leader has come.
@@ -49,16 +48,18 @@ pub(crate) async fn run(view: View, members: Vec<(String, SocketAddr)>) {
     }
 }
 
-async fn all_are_empty(view: &View, members: usize) -> bool {
+/// All nodes, if all answer and none has anything.
+async fn all_if_empty(view: &View, members: &[(String, SocketAddr)]) -> Option<BTreeMap<NodeId, BasicNode>> {
     let probes =
         view.links.all().map(|link| timeout(PROBE_TIMEOUT, link.request(Request::Probe(pb::Probe {}))));
-    let mut empty = 1;
+    let mut nodes = BTreeSet::from([view.me]);
     for reply in join_all(probes).await {
         match reply {
-            Ok(Ok(Reply::Probe(reply))) if reply.founded => return false,
-            Ok(Ok(Reply::Probe(_))) => empty += 1,
-            _ => {}
-        }
+            Ok(Ok(Reply::Probe(reply))) if !reply.founded => nodes.insert(NodeId::from(reply.node)),
+            _ => return None,
+        };
     }
-    empty == members
+    let seats = nodes.iter().map(|node| node.seat());
+    let nodes = members.iter().zip(&nodes).map(|((_, address), node)| (*node, BasicNode::new(address)));
+    seats.eq(0..members.len()).then(|| nodes.collect())
 }

@@ -1,11 +1,12 @@
 //! A link to a peer: requests go out on one stream, replies come back matched by id, and a broken stream is made again.
 //!
-//! Whether a request may have reached the peer is always known: [`LinkError::Down`] says that it certainly did not.
+//! Whether a request may have reached the peer is always known: [`LinkError::Down`] says that it certainly did not. A link
+//! leads to a seat; who sits there says so when the connection is made, and a request for another node is not sent.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agora_proto::raft as pb;
@@ -19,6 +20,8 @@ use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
+
+use super::types::NodeId;
 
 /// Largest message on a link: a few times what one append or one batch of forwarded commands is bounded to.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -45,16 +48,16 @@ pub(crate) enum LinkError {
 
 type Pending = Arc<Mutex<HashMap<u64, oneshot::Sender<Reply>>>>;
 
-/// A link to one peer. It connects by itself for as long as [`Link::run`] runs.
+/// A link to the peer in one seat. It connects by itself for as long as [`Link::run`] runs.
 #[derive(Debug)]
 pub(crate) struct Link {
-    to: u64,
+    to: usize,
     address: SocketAddr,
     hello: pb::Hello,
     connection: RwLock<Option<Connection>>,
     up: watch::Sender<bool>,
-    /// Whether there was a connection once.
-    was_up: AtomicBool,
+    /// Who was there at the last connection, if there was one.
+    last_peer: RwLock<Option<NodeId>>,
     /// Streams that the peer holds open to this node.
     incoming: AtomicUsize,
     next_id: AtomicU64,
@@ -62,8 +65,23 @@ pub(crate) struct Link {
 
 #[derive(Clone, Debug)]
 struct Connection {
+    peer: NodeId,
     requests: mpsc::Sender<pb::RaftRequest>,
     pending: Pending,
+}
+
+impl Connection {
+    async fn request(&self, id: u64, body: Request) -> Result<Reply, LinkError> {
+        let (reply, replied) = oneshot::channel();
+        self.pending.lock().insert(id, reply);
+        let _waiting = Waiting { pending: &self.pending, id };
+        self.requests.send(pb::RaftRequest { id, body: Some(body) }).await.map_err(|_| LinkError::Down)?;
+        match replied.await {
+            Ok(Reply::Failed(why)) => Err(LinkError::Failed(why)),
+            Ok(reply) => Ok(reply),
+            Err(_) => Err(LinkError::Broken),
+        }
+    }
 }
 
 /// Removes a request that nobody waits for any more.
@@ -79,27 +97,31 @@ impl Drop for Waiting<'_> {
 }
 
 impl Link {
-    pub(crate) fn new(cluster: &str, from: u64, to: u64, address: SocketAddr) -> Link {
+    pub(crate) fn new(cluster: &str, from: NodeId, to: usize, address: SocketAddr) -> Link {
         Link {
             to,
             address,
-            hello: pb::Hello { cluster: cluster.into(), from, to },
+            hello: pb::Hello { cluster: cluster.into(), from: from.to_bits(), to: to as u64 },
             connection: RwLock::new(None),
             up: watch::channel(false).0,
-            was_up: AtomicBool::new(false),
+            last_peer: RwLock::new(None),
             incoming: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
         }
     }
 
-    /// Whether there is a connection.
-    pub(crate) fn is_up(&self) -> bool {
-        *self.up.borrow()
+    /// Who is there, if there is a connection.
+    pub(crate) fn peer(&self) -> Option<NodeId> {
+        self.connection.read().as_ref().map(|connection| connection.peer)
     }
 
-    /// Whether there was a connection, and now there is none in either direction: what a peer leaves that has died.
-    pub(crate) fn is_dead(&self) -> bool {
-        self.was_up.load(Ordering::Relaxed) && !self.is_up() && self.incoming.load(Ordering::Relaxed) == 0
+    /// Whether there was a connection with a node, and now there is none in either direction, or another node is there:
+    /// what a peer leaves that has died.
+    fn is_dead(&self, node: NodeId) -> bool {
+        match (self.peer(), *self.last_peer.read()) {
+            (Some(peer), _) => peer != node,
+            (None, last) => last == Some(node) && self.incoming.load(Ordering::Relaxed) == 0,
+        }
     }
 
     /// Tells of connections made and broken.
@@ -107,20 +129,17 @@ impl Link {
         self.up.subscribe()
     }
 
-    /// Sends a request and waits for its reply, for as long as the caller likes to wait.
+    /// Sends a request to whoever is there, and waits for its reply, for as long as the caller likes to wait.
     pub(crate) async fn request(&self, body: Request) -> Result<Reply, LinkError> {
         let connection = self.connection.read().clone().ok_or(LinkError::Down)?;
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let (reply, replied) = oneshot::channel();
-        connection.pending.lock().insert(id, reply);
-        let _waiting = Waiting { pending: &connection.pending, id };
-        let Connection { requests, pending: _ } = &connection;
-        requests.send(pb::RaftRequest { id, body: Some(body) }).await.map_err(|_| LinkError::Down)?;
-        match replied.await {
-            Ok(Reply::Failed(why)) => Err(LinkError::Failed(why)),
-            Ok(reply) => Ok(reply),
-            Err(_) => Err(LinkError::Broken),
-        }
+        connection.request(self.next_id.fetch_add(1, Ordering::Relaxed), body).await
+    }
+
+    /// Sends a request to a node, and not to one that has taken its place.
+    pub(crate) async fn request_to(&self, node: NodeId, body: Request) -> Result<Reply, LinkError> {
+        let connection = self.connection.read().clone().filter(|connection| connection.peer == node);
+        let connection = connection.ok_or(LinkError::Down)?;
+        connection.request(self.next_id.fetch_add(1, Ordering::Relaxed), body).await
     }
 
     /// Keeps the link connected until it is told to stop.
@@ -168,7 +187,7 @@ impl Link {
             Endpoint::from_shared(format!("http://{}", self.address)).map_err(|error| error.to_string())?;
         let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
         let (requests, outgoing) = mpsc::channel(OUTGOING);
-        let mut replies = timeout(CONNECT_TIMEOUT, async {
+        let (peer, mut replies) = timeout(CONNECT_TIMEOUT, async {
             let channel = endpoint.connect().await.map_err(|error| chain(&error))?;
             let client = RaftPeerClient::new(channel);
             let mut client =
@@ -178,7 +197,7 @@ impl Link {
             let replies = client.link(ReceiverStream::new(outgoing)).await.map_err(|status| status.to_string())?;
             let mut replies = replies.into_inner();
             match replies.message().await.map_err(|status| status.to_string())?.and_then(|reply| reply.body) {
-                Some(Reply::Hello(welcome)) if welcome.refused_because.is_empty() => Ok(replies),
+                Some(Reply::Hello(welcome)) if welcome.refused_because.is_empty() => Ok((NodeId::from(welcome.node), replies)),
                 Some(Reply::Hello(refusal)) => {
                     tracing::error!(peer = self.to, address = %self.address, why = refusal.refused_because, "a peer refuses this node");
                     Err(refusal.refused_because)
@@ -189,8 +208,8 @@ impl Link {
         .await
         .map_err(|_| "the peer does not answer".to_string())??;
         let pending = Pending::default();
-        *self.connection.write() = Some(Connection { requests, pending: Arc::clone(&pending) });
-        self.was_up.store(true, Ordering::Relaxed);
+        *self.last_peer.write() = Some(peer);
+        *self.connection.write() = Some(Connection { peer, requests, pending: Arc::clone(&pending) });
         self.up.send_replace(true);
         while let Some(reply) = replies.message().await.map_err(|status| status.to_string())? {
             let waiting = pending.lock().remove(&reply.id);
@@ -223,48 +242,53 @@ fn chain(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// The links of a node, by member.
+/// The links of a node, by seat.
 #[derive(Clone, Debug)]
 pub(crate) struct Links {
     links: Arc<Vec<Option<Arc<Link>>>>,
 }
 
 impl Links {
-    pub(crate) fn new(cluster: &str, me: usize, members: &[(String, SocketAddr)]) -> Links {
+    pub(crate) fn new(cluster: &str, me: NodeId, members: &[(String, SocketAddr)]) -> Links {
         let link = |(to, (_, address)): (usize, &(String, SocketAddr))| {
-            (to != me).then(|| Arc::new(Link::new(cluster, me as u64, to as u64, *address)))
+            (to != me.seat()).then(|| Arc::new(Link::new(cluster, me, to, *address)))
         };
         Links { links: Arc::new(members.iter().enumerate().map(link).collect()) }
     }
 
-    /// The link to a member; none to this node itself.
-    pub(crate) fn to(&self, member: u64) -> Option<&Arc<Link>> {
-        self.links.get(usize::try_from(member).ok()?)?.as_ref()
+    /// The link to a node's seat; none to this node itself.
+    fn to(&self, node: NodeId) -> Option<&Arc<Link>> {
+        self.links.get(node.seat())?.as_ref()
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Link>> {
         self.links.iter().flatten()
     }
 
-    pub(crate) fn is_up(&self, member: u64) -> bool {
-        self.to(member).is_some_and(|link| link.is_up())
+    /// The peers that are connected, and where.
+    pub(crate) fn present(&self) -> BTreeMap<NodeId, String> {
+        self.all().filter_map(|link| Some((link.peer()?, link.address.to_string()))).collect()
     }
 
-    /// Whether a member seems to have died; see [`Link::is_dead`].
-    pub(crate) fn is_dead(&self, member: u64) -> bool {
-        self.to(member).is_some_and(|link| link.is_dead())
+    pub(crate) fn is_up(&self, node: NodeId) -> bool {
+        self.to(node).is_some_and(|link| link.peer() == Some(node))
     }
 
-    /// Notes that a member has opened a stream to this node. None if there is no such member.
-    pub(crate) fn incoming(&self, member: u64) -> Option<Incoming> {
-        let link = Arc::clone(self.to(member)?);
+    /// Whether a node seems to have died; see [`Link::is_dead`].
+    pub(crate) fn is_dead(&self, node: NodeId) -> bool {
+        self.to(node).is_some_and(|link| link.is_dead(node))
+    }
+
+    /// Notes that a node has opened a stream to this one. None if there is no such seat.
+    pub(crate) fn incoming(&self, node: NodeId) -> Option<Incoming> {
+        let link = Arc::clone(self.to(node)?);
         link.incoming.fetch_add(1, Ordering::Relaxed);
         Some(Incoming { link })
     }
 
-    pub(crate) async fn request(&self, member: u64, body: Request) -> Result<Reply, LinkError> {
-        match self.to(member) {
-            Some(link) => link.request(body).await,
+    pub(crate) async fn request(&self, node: NodeId, body: Request) -> Result<Reply, LinkError> {
+        match self.to(node) {
+            Some(link) => link.request_to(node, body).await,
             None => Err(LinkError::Down),
         }
     }

@@ -138,7 +138,7 @@ mod tests {
 
     fn entry(index: u64, bytes: usize) -> Entry {
         let batch = Batch { time_ms: 0, commands: Arc::from(vec![vec![0; bytes].into()]) };
-        Entry { log_id: LogId::new(LeaderId::new(1, 1), index), payload: EntryPayload::Normal(batch) }
+        Entry { log_id: LogId::new(LeaderId::new(1, 1.into()), index), payload: EntryPayload::Normal(batch) }
     }
 
     fn indexes(entries: &[Entry]) -> Vec<u64> {

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::log_cache::{LogCache, entry_bytes};
 use super::log_writer::{self, COMMITTED, Change, LogWriter, PURGED, VOTE, position};
-use super::types::{Entry, LogId, StorageError, TypeConfig, Vote};
+use super::types::{Entry, LogId, NodeId, StorageError, TypeConfig, Vote};
 use super::wire;
 
 /// About how many bytes of entries are read, and sent to a peer, at a time.
@@ -41,7 +41,7 @@ struct Inner {
     purging: Arc<Mutex<()>>,
 }
 
-pub(crate) fn failed(subject: ErrorSubject<u64>, verb: ErrorVerb, error: impl Display) -> StorageError {
+pub(crate) fn failed(subject: ErrorSubject<NodeId>, verb: ErrorVerb, error: impl Display) -> StorageError {
     StorageIOError::new(subject, verb, AnyError::error(error)).into()
 }
 

@@ -10,7 +10,8 @@
 //! | `log_store`, `log_writer`, `log_cache` | openraft's log over [`agora_storage::Log`] |
 //! | `state_machine`, `snapshot_*` | openraft's state machine over a [`Replica`], and snapshots on their way to a peer |
 //! | `link`, `network`, `service` | both ends of the streams between members |
-//! | `view`, `election`, `founding` | who leads, who is to lead next, and how it all begins |
+//! | `node_id`, `founding`, `membership` | who is a node of the group, at first and later |
+//! | `view`, `election` | who leads, and who is to lead next |
 //! | `upkeep`, `status` | what happens now and then |
 //!
 //! What holds: a vote and an entry are durable before they are acknowledged; the log is purged only below a position that
@@ -23,7 +24,9 @@ mod link;
 mod log_cache;
 mod log_store;
 mod log_writer;
+mod membership;
 mod network;
+mod node_id;
 mod proposer;
 mod read_index;
 mod reads;

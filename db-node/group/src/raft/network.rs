@@ -89,7 +89,7 @@ impl RaftNetwork<TypeConfig> for Peer {
             sent = snapshot_sender::send(&self.links, self.target, vote, snapshot) => match sent {
                 Ok(vote) => Ok(SnapshotResponse { vote }),
                 Err(error) => {
-                    tracing::warn!(peer = self.target, %error, "can't send a snapshot");
+                    tracing::warn!(peer = %self.target, %error, "can't send a snapshot");
                     // Whatever it was, a moment's rest before the next attempt does no harm.
                     Err(StreamingError::Unreachable(Unreachable::new(&error)))
                 },

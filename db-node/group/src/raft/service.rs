@@ -18,6 +18,7 @@ use super::election::Election;
 use super::proposer::{Proposed, Proposer};
 use super::read_index::ReadIndex;
 use super::snapshot_receiver::SnapshotReceiver;
+use super::types::NodeId;
 use super::view::View;
 use super::wire;
 
@@ -48,7 +49,7 @@ pub(crate) struct Inner {
 
 impl std::fmt::Debug for PeerService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PeerService of member {}", self.inner.view.me)
+        write!(f, "PeerService of node {}", self.inner.view.me)
     }
 }
 
@@ -93,7 +94,7 @@ impl PeerService {
                 Ok(Some(request)) => request,
                 Ok(None) => return,
                 Err(status) => {
-                    tracing::debug!(peer = from, %status, "the link from a peer broke");
+                    tracing::debug!(peer = %from, %status, "the link from a peer broke");
                     return;
                 }
             };
@@ -118,31 +119,34 @@ impl PeerService {
         &self,
         requests: &mut Streaming<pb::RaftRequest>,
         replies: &mpsc::Sender<Result<pb::RaftReply, Status>>,
-    ) -> Result<u64, String> {
+    ) -> Result<NodeId, String> {
         let first = requests.message().await.map_err(|status| status.to_string())?;
         let Some(pb::RaftRequest { id, body: Some(Request::Hello(hello)) }) = first else {
             let _ = replies.send(Err(Status::failed_precondition("the first request must be a hello"))).await;
             return Err("a peer did not begin with a hello".into());
         };
         let refused_because = self.inner.refusal(&hello);
-        let body = Some(Reply::Hello(pb::HelloReply { refused_because: refused_because.clone() }));
+        let body = Some(Reply::Hello(pb::HelloReply {
+            refused_because: refused_because.clone(),
+            node: self.inner.view.me.to_bits(),
+        }));
         replies.send(Ok(pb::RaftReply { id, body })).await.map_err(|_| "it left".to_string())?;
-        if refused_because.is_empty() { Ok(hello.from) } else { Err(refused_because) }
+        if refused_because.is_empty() { Ok(NodeId::from(hello.from)) } else { Err(refused_because) }
     }
 }
 
 impl Inner {
     /// Why a peer can't be let in; empty if it can.
     fn refusal(&self, hello: &pb::Hello) -> String {
-        let me = self.view.me;
+        let (me, from) = (self.view.me.seat(), NodeId::from(hello.from).seat());
         if hello.cluster != self.cluster {
             return format!("this node belongs to cluster {:?}, not {:?}", self.cluster, hello.cluster);
         }
-        if hello.to != me {
+        if hello.to != me as u64 {
             return format!("this node is member {me}, not {}: the cluster files differ", hello.to);
         }
-        if hello.from == me || hello.from >= self.members as u64 {
-            return format!("there is no other member {} here: the cluster files differ", hello.from);
+        if from == me || from >= self.members {
+            return format!("there is no other member {from} here: the cluster files differ");
         }
         String::new()
     }
@@ -167,7 +171,7 @@ impl Inner {
             Request::PreVote(request) => Ok(Reply::PreVote(self.election.answer(request).await)),
             Request::Probe(_) => {
                 let founded = self.view.raft.is_initialized().await.map_err(|error| error.to_string())?;
-                Ok(Reply::Probe(pb::ProbeReply { founded }))
+                Ok(Reply::Probe(pb::ProbeReply { founded, node: self.view.me.to_bits() }))
             }
             Request::Hello(_) => Err("a second hello".into()),
         }

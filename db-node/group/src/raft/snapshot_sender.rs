@@ -53,7 +53,7 @@ pub(crate) async fn send(
             checksum: checksum.clone().finalize(),
             last: last.then(|| meta.clone()),
         };
-        tracing::debug!(peer = target, number, bytes = chunk.encoded_len(), "sending a piece of a snapshot");
+        tracing::debug!(peer = %target, number, bytes = chunk.encoded_len(), "sending a piece of a snapshot");
         let limit = if last { INSTALL_TIMEOUT } else { PIECE_TIMEOUT };
         let reply = timeout(limit, links.request(target, Request::Snapshot(chunk))).await;
         match reply.map_err(|_| LinkError::Broken)?? {
@@ -61,7 +61,7 @@ pub(crate) async fn send(
                 return Err(LinkError::Failed("it lost an earlier piece".into()));
             }
             Reply::Snapshot(reply) if last => {
-                tracing::info!(peer = target, pieces = number + 1, "sent a snapshot");
+                tracing::info!(peer = %target, pieces = number + 1, "sent a snapshot");
                 return reply
                     .vote
                     .map(wire::vote)

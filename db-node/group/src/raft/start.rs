@@ -23,9 +23,9 @@ use super::reads::Reads;
 use super::service::{Inner, PeerService, RaftPeerService};
 use super::snapshot_receiver::SnapshotReceiver;
 use super::state_machine::{StateMachineStore, applied_index};
-use super::types::{Raft, StorageError, Vote};
+use super::types::{NodeId, Raft, StorageError, Vote};
 use super::view::View;
-use super::{commands, founding, status, upkeep};
+use super::{commands, founding, membership, status, upkeep};
 use crate::handle::{Command, Failure, GroupHandle, Query};
 use crate::replica::{Replica, ReplicaError, checksum};
 
@@ -189,7 +189,7 @@ async fn load<M: StateMachine>(
 /// openraft would let it lead on in its old term at once, and confirm reads before anything was committed since the start: up
 /// to what its own state has applied, which may be behind what it had acknowledged. A leader of a new term first commits an
 /// entry of that term, and so all before it.
-async fn resign(mut log: LogStore, me: u64) -> Result<(), StorageError> {
+async fn resign(mut log: LogStore, me: NodeId) -> Result<(), StorageError> {
     match log.read_vote().await? {
         Some(vote) if vote.committed && vote.leader_id().voted_for() == Some(me) => {
             log.save_vote(&Vote { committed: false, ..vote }).await
@@ -212,17 +212,18 @@ pub async fn start<M: StateMachine>(
     }
     let (publish_applied, applied) = watch::channel(0);
     let (log, replica, machine) = load::<M>(&directory, publish_applied).await?;
+    let me = NodeId::new(me, directory.disk());
     let links = Links::new(&cluster, me, &members);
     let path = directory.path().display().to_string();
     let config = config(&cluster).validate();
     let config =
         config.map_err(|error| StartError::Log { directory: path.clone(), why: error.to_string() })?;
     let network = Network { links: links.clone() };
-    let resigned = resign(log.clone(), me as u64).await;
+    let resigned = resign(log.clone(), me).await;
     resigned.map_err(|error| StartError::Log { directory: path.clone(), why: error.to_string() })?;
-    let raft = Raft::new(me as u64, Arc::new(config), network, log.clone(), machine).await;
+    let raft = Raft::new(me, Arc::new(config), network, log.clone(), machine).await;
     let raft = raft.map_err(|error| StartError::Log { directory: path, why: error.to_string() })?;
-    let (view, follow) = View::new(me as u64, raft.clone(), links.clone());
+    let (view, follow) = View::new(me, raft.clone(), links.clone());
     let (proposer, propose) = Proposer::new(view.clone());
     let (read_index, confirm) = ReadIndex::new(raft.clone());
     let election = Election { view: view.clone(), log: log.clone() };
@@ -241,6 +242,7 @@ pub async fn start<M: StateMachine>(
     background.spawn(confirm);
     background.spawn(election.clone().run());
     background.spawn(founding::run(view.clone(), members));
+    background.spawn(membership::run(view.clone()));
     background.spawn(status::run(view.clone(), log.clone(), applied.clone(), publish_status));
     background.spawn(upkeep::run(view.clone(), log, replica.clone(), proposer.clone()));
     let callers = TaskTracker::new();

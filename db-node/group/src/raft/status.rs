@@ -1,14 +1,15 @@
 //! Publishes what a node knows of its group: at once when the leader changes, otherwise now and then.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use openraft::{RaftMetrics, ServerState};
+use openraft::ServerState;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::log_store::LogStore;
 use super::types::NodeId;
-use super::view::View;
+use super::view::{Metrics, View};
 use crate::handle::{GroupStatus, Protocol};
 
 /// How long positions may be out of date.
@@ -29,26 +30,42 @@ pub(crate) fn current(view: &View, log: &LogStore, applied: &watch::Receiver<u64
     }
 }
 
-fn why_not_ready(view: &View, metrics: &RaftMetrics<NodeId, openraft::BasicNode>) -> Option<String> {
+fn why_not_ready(view: &View, metrics: &Metrics) -> Option<String> {
     if let Err(error) = &metrics.running_state {
         return Some(error.to_string());
     }
     match metrics.current_leader {
         None if metrics.membership_config.voter_ids().next().is_none() => {
-            Some("the group is not founded yet".into())
+            Some("the group is not founded yet, or has not taken this node in yet".into())
         }
         None => Some("no leader is known".into()),
-        Some(leader) if leader == view.me || view.links.is_up(leader) => None,
-        Some(_) => Some("the leader can't be reached".into()),
+        Some(leader) if leader != view.me && !view.links.is_up(leader) => {
+            Some("the leader can't be reached".into())
+        }
+        Some(_) => why_not_in_its_seat(view.me, metrics),
     }
 }
 
-fn protocol(metrics: &RaftMetrics<NodeId, openraft::BasicNode>) -> Protocol {
-    let index = |node: NodeId| usize::try_from(node).unwrap_or(usize::MAX);
+/// Until a new node has its seat for certain, another disk that gets lost may be one too many.
+fn why_not_in_its_seat(me: NodeId, metrics: &Metrics) -> Option<String> {
+    let membership = &metrics.membership_config;
+    if membership.voter_ids().all(|voter| voter != me) {
+        return Some("this node is new in the group and learns what it missed".into());
+    }
+    let has_predecessor = membership.voter_ids().any(|voter| voter != me && voter.seat() == me.seat());
+    (has_predecessor || metrics.last_applied < *membership.log_id())
+        .then(|| "the group is being told that this node is a member of it".into())
+}
+
+fn protocol(metrics: &Metrics) -> Protocol {
+    // While a node takes its predecessor's place both are there, in one seat.
+    let seats = |nodes: &mut dyn Iterator<Item = NodeId>| {
+        nodes.map(NodeId::seat).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
     let membership = metrics.membership_config.membership();
     Protocol::Raft {
         term: metrics.current_term,
-        leader: metrics.current_leader.map(index),
+        leader: metrics.current_leader.map(NodeId::seat),
         role: match metrics.state {
             ServerState::Leader => "leader",
             ServerState::Follower => "follower",
@@ -56,8 +73,8 @@ fn protocol(metrics: &RaftMetrics<NodeId, openraft::BasicNode>) -> Protocol {
             ServerState::Learner => "learner",
             ServerState::Shutdown => "shutdown",
         },
-        voters: membership.voter_ids().map(index).collect(),
-        learners: membership.learner_ids().map(index).collect(),
+        voters: seats(&mut membership.voter_ids()),
+        learners: seats(&mut membership.learner_ids()),
     }
 }
 
@@ -80,7 +97,7 @@ pub(crate) async fn run(
             changed = changes.changed() => match changed {
                 Ok(()) => {
                     let leader = *changes.borrow_and_update();
-                    tracing::info!(term = leader.term, leader = leader.node, "the group's leader is another one");
+                    tracing::info!(term = leader.term, leader = leader.node.map(tracing::field::display), "the group's leader is another one");
                 },
                 Err(_) => break,
             },

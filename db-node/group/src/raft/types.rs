@@ -8,8 +8,8 @@ use agora_machine::{Record, StateMachine};
 use bytes::Bytes;
 use openraft::{BasicNode, TokioRuntime};
 
-/// A member's index in the cluster file.
-pub(crate) type NodeId = u64;
+pub use super::node_id::NodeId;
+
 pub(crate) type LogId = openraft::LogId<NodeId>;
 pub(crate) type Vote = openraft::Vote<NodeId>;
 pub(crate) type Entry = openraft::Entry<TypeConfig>;
@@ -25,7 +25,7 @@ openraft::declare_raft_types!(
     pub TypeConfig:
         D = Batch,
         R = Responses,
-        NodeId = u64,
+        NodeId = NodeId,
         Node = BasicNode,
         Entry = openraft::Entry<TypeConfig>,
         SnapshotData = SnapshotData,

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::link::Links;
 use super::types::{NodeId, Raft};
 
-type Metrics = RaftMetrics<NodeId, openraft::BasicNode>;
+pub(crate) type Metrics = RaftMetrics<NodeId, openraft::BasicNode>;
 
 /// After this time without a word from the leader a node helps others to elect a new one. Heartbeats come every 150 ms.
 pub(crate) const SILENCE: Duration = Duration::from_millis(450);

@@ -19,11 +19,11 @@ fn missing(what: &str) -> Malformed {
 }
 
 pub(crate) fn log_id_to_pb(id: LogId) -> pb::LogId {
-    pb::LogId { term: id.leader_id.term, node: id.leader_id.node_id, index: id.index }
+    pb::LogId { term: id.leader_id.term, node: id.leader_id.node_id.to_bits(), index: id.index }
 }
 
 pub(crate) fn log_id(id: pb::LogId) -> LogId {
-    LogId::new(CommittedLeaderId::new(id.term, id.node), id.index)
+    LogId::new(CommittedLeaderId::new(id.term, NodeId::from(id.node)), id.index)
 }
 
 /// A log id that a peer names. openraft calculates with indexes, so those that no log can have are refused here.
@@ -35,13 +35,13 @@ pub(crate) fn peers_log_id(id: Option<pb::LogId>) -> Result<Option<LogId>, Malfo
 }
 
 pub(crate) fn vote_to_pb(vote: Vote) -> pb::Vote {
-    pb::Vote { term: vote.leader_id.term, node: vote.leader_id.node_id, committed: vote.committed }
+    pb::Vote { term: vote.leader_id.term, node: vote.leader_id.node_id.to_bits(), committed: vote.committed }
 }
 
 pub(crate) fn vote(vote: pb::Vote) -> Vote {
     match vote.committed {
-        true => Vote::new_committed(vote.term, vote.node),
-        false => Vote::new(vote.term, vote.node),
+        true => Vote::new_committed(vote.term, vote.node.into()),
+        false => Vote::new(vote.term, vote.node.into()),
     }
 }
 
@@ -50,9 +50,12 @@ fn some_vote(given: Option<pb::Vote>) -> Result<Vote, Malformed> {
 }
 
 fn membership_to_pb(membership: &Membership) -> pb::Membership {
-    let voters = |config: &BTreeSet<NodeId>| pb::Voters { nodes: config.iter().copied().collect() };
-    let member =
-        |(node, about): (&NodeId, &BasicNode)| pb::Member { node: *node, address: about.addr.clone() };
+    let voters =
+        |config: &BTreeSet<NodeId>| pb::Voters { nodes: config.iter().map(|node| node.to_bits()).collect() };
+    let member = |(node, about): (&NodeId, &BasicNode)| pb::Member {
+        node: node.to_bits(),
+        address: about.addr.clone(),
+    };
     pb::Membership {
         configs: membership.get_joint_config().iter().map(voters).collect(),
         members: membership.nodes().map(member).collect(),
@@ -60,10 +63,16 @@ fn membership_to_pb(membership: &Membership) -> pb::Membership {
 }
 
 fn membership(membership: pb::Membership) -> Result<Membership, Malformed> {
-    let nodes: BTreeMap<NodeId, BasicNode> =
-        membership.members.into_iter().map(|member| (member.node, BasicNode::new(member.address))).collect();
-    let configs: Vec<BTreeSet<NodeId>> =
-        membership.configs.into_iter().map(|voters| voters.nodes.into_iter().collect()).collect();
+    let nodes: BTreeMap<NodeId, BasicNode> = membership
+        .members
+        .into_iter()
+        .map(|member| (member.node.into(), BasicNode::new(member.address)))
+        .collect();
+    let configs: Vec<BTreeSet<NodeId>> = membership
+        .configs
+        .into_iter()
+        .map(|voters| voters.nodes.into_iter().map(NodeId::from).collect())
+        .collect();
     if configs.iter().flatten().any(|voter| !nodes.contains_key(voter)) {
         return Err(Malformed("a voter that is no member".into()));
     }
@@ -203,13 +212,14 @@ mod tests {
     use super::*;
 
     fn id(term: u64, index: u64) -> LogId {
-        LogId::new(LeaderId::new(term, 1), index)
+        LogId::new(LeaderId::new(term, NodeId::from(1)), index)
     }
 
     fn entries() -> Vec<Entry> {
         let nodes: BTreeMap<_, _> =
-            (0..4).map(|node| (node, BasicNode::new(format!("10.0.0.{node}:1")))).collect();
-        let voters = vec![BTreeSet::from([0, 1, 2]), BTreeSet::from([1, 2])];
+            (0..4_u64).map(|node| (node.into(), BasicNode::new(format!("10.0.0.{node}:1")))).collect();
+        let voters = |nodes: &[u64]| nodes.iter().copied().map(NodeId::from).collect::<BTreeSet<_>>();
+        let voters = vec![voters(&[0, 1, 2]), voters(&[1, 2])];
         let batch =
             Batch { time_ms: 5, commands: Arc::from(vec!["a".into(), "".into(), vec![0, 255].into()]) };
         vec![
@@ -229,7 +239,7 @@ mod tests {
     #[test]
     fn append_requests_come_back_as_they_were() {
         let request = AppendEntriesRequest {
-            vote: Vote::new_committed(2, 1),
+            vote: Vote::new_committed(2, NodeId::from(1)),
             prev_log_id: None,
             leader_commit: Some(id(1, 1)),
             entries: entries(),
@@ -248,7 +258,7 @@ mod tests {
             AppendEntriesResponse::Success,
             AppendEntriesResponse::PartialSuccess(Some(id(3, 7))),
             AppendEntriesResponse::PartialSuccess(None),
-            AppendEntriesResponse::HigherVote(Vote::new(4, 2)),
+            AppendEntriesResponse::HigherVote(Vote::new(4, NodeId::from(2))),
             AppendEntriesResponse::Conflict,
         ];
         for reply in replies {
@@ -260,7 +270,7 @@ mod tests {
     #[test]
     fn entries_that_do_not_follow_each_other_are_refused() {
         let mut message = append_to_pb(&AppendEntriesRequest {
-            vote: Vote::new_committed(2, 1),
+            vote: Vote::new_committed(2, NodeId::from(1)),
             prev_log_id: None,
             leader_commit: None,
             entries: entries(),
@@ -271,7 +281,7 @@ mod tests {
 
     #[test]
     fn an_index_that_no_log_can_have_is_refused() {
-        let vote = Some(vote_to_pb(Vote::new(1, 1)));
+        let vote = Some(vote_to_pb(Vote::new(1, NodeId::from(1))));
         let prev = Some(pb::LogId { term: 1, node: 1, index: u64::MAX });
         assert!(append(pb::AppendEntries { vote, prev, leader_commit: None, entries: vec![] }).is_err());
         assert!(vote_request(pb::VoteRequest { vote, last: prev }).is_err());
