@@ -40,12 +40,23 @@ impl Site {
 
     /// A standard cluster on free ports, with nothing in it. If it does not get ready, its logs are kept.
     pub async fn start(interrupt: &CancellationToken) -> anyhow::Result<Self> {
+        Self::start_changed(interrupt, None, |_| ()).await
+    }
+
+    /// The same, from the build of another `cluster` program if there is one, and with its cluster file changed first.
+    pub async fn start_changed(
+        interrupt: &CancellationToken,
+        program: Option<&Path>,
+        change: impl FnOnce(&mut ClusterFile),
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("agora-bench-").tempdir();
         let directory = directory.context("can't make a temporary directory")?;
         let mut options = StartOptions::standard(directory.path(), Ports::Free)?;
         options.interrupt = interrupt.clone();
         // No purchase fails of a declined card: how often cards are declined is not what is measured.
         options.file.financial.approval_rate = 1.0;
+        options.program = program.map(Path::to_owned);
+        change(&mut options.file);
         match Cluster::start(options).await {
             Ok(cluster) => Ok(Site { file: cluster.file().clone(), own: Some(Own { cluster, directory }) }),
             Err(error) if interrupt.is_cancelled() => Err(error.into()),

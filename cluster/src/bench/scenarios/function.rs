@@ -47,6 +47,12 @@ impl Function {
         Function::GetSellerRatingByBuyer,
     ];
 
+    /// Whether the time of it is that of hashing a password, which is slow on purpose.
+    pub fn hashes_password(self) -> bool {
+        use Function::{CreateBuyer, CreateSeller, LoginBuyer, LoginSeller};
+        matches!(self, CreateSeller | LoginSeller | CreateBuyer | LoginBuyer)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Function::CreateSeller => "create_seller",

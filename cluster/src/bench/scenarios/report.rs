@@ -4,19 +4,60 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::function::Function;
 use super::run::Sample;
+use super::timeline::Timeline;
 use super::{Scenario, Setting};
 use crate::bench::latency::Latencies;
 
 /// Of the errors of a run, so many kinds are kept.
 const KINDS_MAX: usize = 8;
 
+/// Where and when a report was made.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct About {
+    /// RFC 3339, to the second, UTC.
+    pub date: String,
+    /// Processors, memory, operating system.
+    pub machine: String,
+    pub version: String,
+    /// The command line that made it.
+    pub command: String,
+}
+
+impl About {
+    /// This machine, now.
+    pub fn here() -> Self {
+        let system = System::new_with_specifics(
+            RefreshKind::nothing()
+                .with_cpu(CpuRefreshKind::nothing())
+                .with_memory(MemoryRefreshKind::nothing().with_ram()),
+        );
+        let cpu = system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).unwrap_or_default();
+        let os = System::long_os_version().unwrap_or_else(|| "unknown system".into());
+        let gib = system.total_memory() as f64 / f64::from(1 << 30);
+        let now = OffsetDateTime::now_utc();
+        let now = now.replace_nanosecond(0).unwrap_or(now);
+        About {
+            date: now.format(&Rfc3339).unwrap_or_default(),
+            machine: format!("{} × {cpu}, {gib:.0} GiB, {os}", system.cpus().len()),
+            version: env!("CARGO_PKG_VERSION").into(),
+            command: std::env::args().skip(1).fold("cluster".to_owned(), |line, word| line + " " + &word),
+        }
+    }
+}
+
 /// All runs so far.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
+    /// Absent in reports that others made.
+    #[serde(default)]
+    pub about: About,
     pub runs: Vec<RunReport>,
     /// The response times of all runs of a setting together: clients, scenario, function.
     #[serde(skip)]
@@ -24,9 +65,13 @@ pub(crate) struct Report {
 }
 
 /// One run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RunReport {
-    pub scenario: Scenario,
+    #[serde(rename = "scenario")]
+    pub number: u8,
+    /// What tells scenarios of one number apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     pub clients: usize,
     pub run: usize,
     /// Calls that were answered well, in a second, over all functions.
@@ -41,15 +86,19 @@ pub(crate) struct RunReport {
     pub died_at_s: f64,
     /// False if it was interrupted.
     pub complete: bool,
-    pub functions: BTreeMap<&'static str, FunctionReport>,
+    pub functions: BTreeMap<String, FunctionReport>,
     /// Errors by what they said.
+    #[serde(default)]
     pub error_kinds: BTreeMap<String, u64>,
+    /// What was answered well around the failure.
+    #[serde(default)]
+    pub timeline: Timeline,
     #[serde(skip)]
     latencies: BTreeMap<Function, Latencies>,
 }
 
 /// One function in one run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct FunctionReport {
     /// All calls.
     pub count: u64,
@@ -91,23 +140,33 @@ impl RunReport {
         let well = samples.len() as u64 - failed;
         let functions = latencies.iter().map(|(function, latencies)| {
             let errors = errors.get(function).copied().unwrap_or(0);
-            (function.name(), FunctionReport::new(latencies, errors))
+            (function.name().to_owned(), FunctionReport::new(latencies, errors))
         });
+        let timeline = Timeline::around(samples, began, began + died_at);
         Ok(RunReport {
-            scenario: setting.scenario,
+            number: setting.scenario.into(),
+            variant: setting.scenario.variant().map(str::to_owned),
             clients: setting.clients,
             run: setting.run,
             throughput: rounded(well as f64 / took.as_secs_f64().max(1e-9)),
             seconds: rounded(took.as_secs_f64()),
             errors: failed,
-            max_gap_ms: rounded(longest_gap(samples, began + died_at).as_secs_f64() * 1000.0),
+            max_gap_ms: timeline.gap_ms(),
             died,
             died_at_s: rounded(died_at.as_secs_f64()),
             complete: samples.len() >= 2 * setting.clients * setting.calls,
             functions: functions.collect(),
             error_kinds,
+            timeline,
             latencies,
         })
+    }
+}
+
+impl RunReport {
+    /// Which one it was; none if this program does not know it.
+    pub fn scenario(&self) -> Option<Scenario> {
+        Scenario::by_number(self.number).find(|known| known.variant() == self.variant.as_deref())
     }
 }
 
@@ -125,25 +184,16 @@ impl FunctionReport {
     }
 }
 
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     if value.is_finite() { (value * 1000.0).round() / 1000.0 } else { 0.0 }
-}
-
-/// From then on. What was answered last ends it: after that nobody asks any more.
-fn longest_gap(samples: &[Sample], from: Instant) -> Duration {
-    let well = samples.iter().filter(|sample| sample.error.is_none()).map(|sample| sample.ended);
-    let mut ends: Vec<Instant> = well.filter(|ended| *ended > from).collect();
-    ends.push(from);
-    ends.sort_unstable();
-    let gaps = ends.iter().zip(ends.iter().skip(1)).map(|(earlier, later)| later.duration_since(*earlier));
-    gaps.max().unwrap_or_default()
 }
 
 impl Report {
     /// Takes in a run.
     pub fn add(&mut self, mut run: RunReport) {
         for (function, latencies) in std::mem::take(&mut run.latencies) {
-            match self.merged.entry((run.clients, run.scenario, function)) {
+            let Some(scenario) = run.scenario() else { continue };
+            match self.merged.entry((run.clients, scenario, function)) {
                 Entry::Occupied(mut entry) => entry.get_mut().add(&latencies),
                 Entry::Vacant(entry) => drop(entry.insert(latencies)),
             }
@@ -156,7 +206,9 @@ impl Report {
         let mut lines = String::new();
         for run in &self.runs {
             for (kind, count) in &run.error_kinds {
-                lines.push_str(&format!("\n  {}, {} clients: {count} × {kind}", run.scenario, run.clients));
+                let scenario =
+                    run.scenario().map_or_else(|| run.number.to_string(), |known| known.to_string());
+                lines.push_str(&format!("\n  {scenario}, {} clients: {count} × {kind}", run.clients));
             }
         }
         lines

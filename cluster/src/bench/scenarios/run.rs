@@ -1,5 +1,6 @@
 //! One run: a fresh cluster, so many sellers and as many buyers, and in the middle of it what the scenario says.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -75,13 +76,14 @@ impl Client {
     }
 }
 
-/// Runs it. A cancelled `stop` ends it early; the report then tells of what was done until then.
+/// Runs it, with a cluster of this build or of another one's `cluster` program. A cancelled `stop` ends it early; the report then tells of what was done until then.
 pub(crate) async fn run(
     setting: Setting,
+    program: Option<&Path>,
     counter: &Arc<Counter>,
     stop: &CancellationToken,
 ) -> anyhow::Result<RunReport> {
-    let site = Site::start(stop).await?;
+    let site = Site::start_changed(stop, program, |file| setting.scenario.prepare(file)).await?;
     let ran = match site.cluster() {
         Some(cluster) => on(cluster, setting, counter, stop).await,
         None => Err(anyhow::anyhow!("the run has no cluster of its own")),

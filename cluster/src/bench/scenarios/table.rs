@@ -17,7 +17,7 @@ pub(crate) fn tables(report: &Report) -> String {
 
 fn table(report: &Report, clients: usize) -> String {
     let runs: Vec<&RunReport> = report.runs.iter().filter(|run| run.clients == clients).collect();
-    let mut scenarios: Vec<Scenario> = runs.iter().map(|run| run.scenario).collect();
+    let mut scenarios: Vec<Scenario> = runs.iter().filter_map(|run| run.scenario()).collect();
     scenarios.sort_unstable();
     scenarios.dedup();
     let mut table = out::table();
@@ -31,7 +31,7 @@ fn table(report: &Report, clients: usize) -> String {
         }
     }
     let of = |scenario: &Scenario| {
-        runs.iter().copied().filter(|run| run.scenario == *scenario).collect::<Vec<_>>()
+        runs.iter().copied().filter(|run| run.scenario() == Some(*scenario)).collect::<Vec<_>>()
     };
     let groups: Vec<Vec<&RunReport>> = scenarios.iter().map(of).collect();
     add_sums(&mut table, &groups);
@@ -58,7 +58,8 @@ fn add_sums(table: &mut Table, groups: &[Vec<&RunReport>]) {
     table.add_row(row("errors", |runs| runs.iter().map(|run| run.errors as f64).sum()));
 }
 
-fn cell(report: &Report, clients: usize, scenario: Scenario, function: Function) -> String {
+/// Mean, median and 99th percentile, for people; empty if there was no such call at all.
+pub(super) fn cell(report: &Report, clients: usize, scenario: Scenario, function: Function) -> String {
     let Some(latencies) = report.merged.get(&(clients, scenario, function)) else { return String::new() };
     if latencies.count() == 0 {
         return "–".to_owned();

@@ -1,5 +1,6 @@
 //! `bench`: measures a cluster.
 
+mod compare;
 mod load;
 mod scenarios;
 
@@ -16,14 +17,17 @@ use crate::cli::out;
 pub enum BenchCommand {
     /// As many calls of one kind as will go, in a closed loop: throughput, response times, longest gap.
     Load(load::LoadArgs),
-    /// Every call of sellers and buyers, timed, while frontends or product nodes die in the middle of it.
+    /// Every call of sellers and buyers, timed, while processes die or messages are lost; a report with charts.
     Scenarios(scenarios::ScenariosArgs),
+    /// Two reports of `scenarios` side by side: ratios, how sure they are, and a verdict for each.
+    Compare(compare::CompareArgs),
 }
 
 pub async fn bench(command: BenchCommand) -> anyhow::Result<ExitCode> {
     match command {
         BenchCommand::Load(args) => load::load(args).await,
         BenchCommand::Scenarios(args) => scenarios::scenarios(args).await,
+        BenchCommand::Compare(args) => compare::run(args),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `bench scenarios`: every call of sellers and buyers, while processes die.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +11,14 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::scenarios::{Counter, Report, RunReport, Scenario, Setting, run, tables};
+use crate::bench::scenarios::written::write;
+use crate::bench::scenarios::{About, Counter, Report, RunReport, Scenario, Setting, run, tables};
 use crate::cli::out;
 
 const INTERRUPTED: u8 = 130;
+const SCENARIOS: [u8; 7] = [1, 2, 3, 4, 5, 6, 7];
+const QUICK_SCENARIOS: [u8; 4] = [1, 2, 3, 4];
+const RUNS: u32 = 10;
 const CLIENTS: [u32; 3] = [1, 10, 100];
 const QUICK_CLIENTS: [u32; 2] = [1, 10];
 const CALLS: u32 = 1_000;
@@ -26,24 +30,32 @@ pub struct ScenariosArgs {
     #[arg(long)]
     quick: bool,
     /// 1: no failure. 2: a frontend of each kind dies. 3: a product node that does not lead dies. 4: the product leader
-    /// dies.
-    #[arg(long, value_name = "NUMBER", num_args = 1.., default_values_t = [1, 2, 3, 4], value_parser = clap::value_parser!(u8).range(1..=4))]
+    /// dies. 5: a customer node dies at its turn. 6: two nodes of each database die, leaders among them. 7: messages between
+    /// customer nodes are lost, 1 % and 5 %. [default: all; --quick: 1 2 3 4]
+    #[arg(long, value_name = "NUMBER", num_args = 1.., value_parser = clap::value_parser!(u8).range(1..=7))]
     scenarios: Vec<u8>,
     /// So many sellers, and as many buyers, at a time [default: 1 10 100]
     #[arg(long, value_name = "N", num_args = 1.., value_parser = clap::value_parser!(u32).range(1..=1_000))]
     clients: Vec<u32>,
-    /// Runs of each scenario with each number of clients, each on a fresh cluster.
-    #[arg(long, value_name = "R", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    runs: u32,
+    /// Runs of each scenario with each number of clients, each on a fresh cluster [default: 10; --quick: 1]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    runs: Option<u32>,
     /// Calls of each client in each run [default: 1000]
     #[arg(long, value_name = "C", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     calls: Option<u32>,
     /// What the clients' choices are drawn from.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// The folder into which the report is written: Markdown, HTML, charts, JSON.
+    #[arg(long, value_name = "DIR", default_value = "report")]
+    report: PathBuf,
     /// Also write the results as JSON into this file (- for standard output).
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Run everything a second time with the `cluster` program of another build, each run right after its twin, and write
+    /// that one's report into the folder's subfolder `against`; `bench compare` tells the differences.
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
 }
 
 impl ScenariosArgs {
@@ -55,11 +67,16 @@ impl ScenariosArgs {
             (true, false) => &CLIENTS,
         };
         let calls = self.calls.unwrap_or(if self.quick { QUICK_CALLS } else { CALLS }) as usize;
-        let scenarios: Vec<Scenario> =
-            self.scenarios.iter().filter_map(|n| Scenario::by_number(*n)).collect();
+        let chosen: &[u8] = match (self.scenarios.is_empty(), self.quick) {
+            (false, _) => &self.scenarios,
+            (true, true) => &QUICK_SCENARIOS,
+            (true, false) => &SCENARIOS,
+        };
+        let scenarios: Vec<Scenario> = chosen.iter().flat_map(|n| Scenario::by_number(*n)).collect();
+        let runs = self.runs.unwrap_or(if self.quick { 1 } else { RUNS });
         let mut settings = Vec::new();
         for clients in numbers {
-            for run in 1..=self.runs as usize {
+            for run in 1..=runs as usize {
                 for scenario in &scenarios {
                     let seed = self.seed.wrapping_add(settings.len() as u64 * 1_000_000);
                     settings.push(Setting {
@@ -79,19 +96,33 @@ impl ScenariosArgs {
 pub async fn scenarios(args: ScenariosArgs) -> anyhow::Result<ExitCode> {
     let stop = shutdown_signal().context("can't listen for signals")?;
     let settings = args.settings();
-    let progress = Progress::new(&settings);
-    let mut report = Report::default();
+    if let Some(program) = &args.against {
+        anyhow::ensure!(program.is_file(), "{} is no program", program.display());
+    }
+    let progress = Progress::new(&settings, 1 + usize::from(args.against.is_some()));
+    let mut report = Report { about: About::here(), ..Report::default() };
+    let mut other = Report { about: About::here(), ..Report::default() };
     let mut failed = None;
-    for setting in settings {
-        match measure(setting, &progress, &stop).await {
-            Ok(run) => report.add(run),
-            Err(_) if stop.is_cancelled() => {}
-            Err(error) => {
-                failed = Some(error.context(format!("{}, {} clients", setting.scenario, setting.clients)))
+    'settings: for setting in settings {
+        // Which one comes first changes from run to run, so that neither always finds the warmer machine.
+        let mut builds = vec![(None, &mut report)];
+        if let Some(program) = &args.against {
+            builds.push((Some(program.as_path()), &mut other));
+            if setting.run % 2 == 0 {
+                builds.reverse();
             }
         }
-        if stop.is_cancelled() || failed.is_some() {
-            break;
+        for (program, report) in builds {
+            match measure(setting, program, &progress, &stop).await {
+                Ok(run) => report.add(run),
+                Err(_) if stop.is_cancelled() => {}
+                Err(error) => {
+                    failed = Some(error.context(format!("{}, {} clients", setting.scenario, setting.clients)))
+                }
+            }
+            if stop.is_cancelled() || failed.is_some() {
+                break 'settings;
+            }
         }
     }
     progress.bar.finish_and_clear();
@@ -100,6 +131,9 @@ pub async fn scenarios(args: ScenariosArgs) -> anyhow::Result<ExitCode> {
     }
     if !report.runs.is_empty() {
         tell(&args, &report)?;
+    }
+    if !other.runs.is_empty() {
+        write(&other, &args.report.join("against"))?;
     }
     match failed {
         Some(error) => Err(error),
@@ -121,11 +155,15 @@ fn tell(args: &ScenariosArgs, report: &Report) -> anyhow::Result<()> {
         Some(path) if path.as_os_str() == "-" => out::note(&text),
         _ => out::line(&text),
     }
-    args.json.as_ref().map_or(Ok(()), |path| super::write_json(path, report))
+    args.json.as_ref().map_or(Ok(()), |path| super::write_json(path, report))?;
+    write(report, &args.report)?;
+    out::note(&format!("the report is in {}", args.report.join("report.html").display()));
+    Ok(())
 }
 
 async fn measure(
     setting: Setting,
+    program: Option<&Path>,
     progress: &Progress,
     stop: &CancellationToken,
 ) -> anyhow::Result<RunReport> {
@@ -144,7 +182,7 @@ async fn measure(
     };
     let began = Instant::now();
     let ran = tokio::select! {
-        ran = run(setting, &counter, stop) => ran,
+        ran = run(setting, program, &counter, stop) => ran,
         never = show() => match never {},
     };
     progress.bar.set_position(before + calls);
@@ -170,8 +208,8 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(settings: &[Setting]) -> Self {
-        let calls: usize = settings.iter().map(|setting| 2 * setting.clients * setting.calls).sum();
+    fn new(settings: &[Setting], builds: usize) -> Self {
+        let calls: usize = settings.iter().map(|setting| 2 * setting.clients * setting.calls * builds).sum();
         let bar = ProgressBar::with_draw_target(Some(calls as u64), ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template("{msg}  {wide_bar} {pos}/{len} calls, {eta} left") {
             bar.set_style(style);
@@ -206,8 +244,8 @@ mod tests {
     #[test]
     fn all_scenarios_run_with_1_10_and_100_clients_unless_told_otherwise() {
         let all = settings("");
-        assert_eq!(all.len(), 12);
-        assert_eq!((all[0], all[11]), ((1, 1, 1, 1000), (4, 100, 1, 1000)));
+        assert_eq!(all.len(), 8 * 3 * 10, "lost messages come in two degrees");
+        assert_eq!((all[0], all[239]), ((1, 1, 1, 1000), (7, 100, 10, 1000)));
     }
 
     #[test]
