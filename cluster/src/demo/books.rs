@@ -88,7 +88,8 @@ mod tests {
             thumbs_down: 0,
         };
         let mut books = Books { items: [(id, item)].into(), ..Books::default() };
-        let line = PurchaseLine { item_id: id, name: "Lamp".into(), seller_id: 1, price: Cents(250), quantity: 2 };
+        let line =
+            PurchaseLine { item_id: id, name: "Lamp".into(), seller_id: 1, price: Cents(250), quantity: 2 };
         let purchase = Purchase { purchase_id: "p".into(), at: None, lines: vec![line], total: Cents(500) };
         books.bought(&purchase);
         assert_eq!((books.item(id).unwrap().on_sale(), books.units_listed(), books.units_sold()), (3, 5, 2));
