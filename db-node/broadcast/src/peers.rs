@@ -32,7 +32,8 @@ pub(crate) struct Peer {
     /// It reads, and waits for acknowledgements up to here.
     pub(crate) awaits: Slot,
     pub(crate) health: Health,
-    /// Its clock minus this member's, in milliseconds, when it was last heard.
+    /// Its clock, in milliseconds, minus the time for which this member runs, when it was last heard. That time does not
+    /// jump, so the offset stays right whatever this member's own clock is set to meanwhile.
     pub(crate) clock_offset_ms: Option<i64>,
     pub(crate) exclusion: Exclusion,
     /// What may still be resent to it before the next heartbeat.
@@ -203,11 +204,16 @@ impl Member {
     }
 
     pub(crate) fn heard_heartbeat(&mut self, from: MemberId, wall_ms: u64, health: Health) {
-        let mine = self.now.wall_ms;
-        let magnitude = i64::try_from(wall_ms.abs_diff(mine)).unwrap_or(i64::MAX);
+        let offset = self.offset_of_clock(wall_ms);
         let peer = self.peers.get_mut(from);
-        peer.clock_offset_ms = Some(if wall_ms >= mine { magnitude } else { -magnitude });
+        peer.clock_offset_ms = Some(offset);
         peer.health = health;
+    }
+
+    /// A clock that reads this now, minus the time for which this member runs.
+    fn offset_of_clock(&self, wall_ms: u64) -> i64 {
+        let running = i64::try_from(self.now.monotonic.as_millis()).unwrap_or(i64::MAX);
+        i64::try_from(wall_ms).unwrap_or(i64::MAX).saturating_sub(running)
     }
 
     /// Whether this member may take turns: its disk answers, and its clock agrees with those of its peers.
@@ -215,11 +221,25 @@ impl Member {
         if self.disk.is_slow(self.now.monotonic, &self.config.timing) {
             return Health::SlowDisk;
         }
-        let skew = i64::try_from(self.config.timing.clock_skew.as_millis()).unwrap_or(i64::MAX);
-        if self.clock_offset_of_median().is_some_and(|offset| offset.saturating_abs() > skew) {
+        if self.clock_offset_of_median().is_some_and(|offset| offset.saturating_abs() > self.clock_skew_ms())
+        {
             return Health::SkewedClock;
         }
         Health::Healthy
+    }
+
+    /// This member's clock as far as its peers' agree with it: no further from their median than that of a healthy member is.
+    /// So a clock that was set wrong moves the group's time no further than that, also before it has cost the turn.
+    pub(crate) fn agreed_wall_ms(&self) -> u64 {
+        let mine = self.now.wall_ms;
+        let Some(offset) = self.clock_offset_of_median() else { return mine };
+        let median = mine.saturating_add_signed(offset);
+        let skew = self.clock_skew_ms().unsigned_abs();
+        mine.clamp(median.saturating_sub(skew), median.saturating_add(skew))
+    }
+
+    fn clock_skew_ms(&self) -> i64 {
+        i64::try_from(self.config.timing.clock_skew.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// How far the median of the clocks that are heard is ahead of this one; none if fewer than two others are heard.
@@ -229,8 +249,9 @@ impl Member {
         if offsets.len() < 2 {
             return None;
         }
-        offsets.push(0);
+        let mine = self.offset_of_clock(self.now.wall_ms);
+        offsets.push(mine);
         offsets.sort_unstable();
-        offsets.get(offsets.len() / 2).copied()
+        offsets.get(offsets.len() / 2).map(|median| median.saturating_sub(mine))
     }
 }

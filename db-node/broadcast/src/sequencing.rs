@@ -189,7 +189,7 @@ impl Member {
         }
         let bodies = self.choose(slot);
         let requests = bodies.iter().map(|body| body.id).collect();
-        let time_ms = self.now.wall_ms.max(self.log.tip().time_ms);
+        let time_ms = self.agreed_wall_ms().max(self.log.tip().time_ms);
         let sequence = Sequence { epoch: self.accepted, slot, requests, time_ms };
         let multicast = Arc::new(sequence.clone());
         if self.append(Entry { sequence, bodies }).is_err() {

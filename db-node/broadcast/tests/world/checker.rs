@@ -32,6 +32,11 @@ impl Checker {
         assert!(before.is_none(), "validity: a request's id was given out twice");
     }
 
+    /// The time of the last slot that was delivered.
+    pub fn last_time_ms(&self) -> u64 {
+        self.delivered.last().map_or(0, |last| last.time_ms)
+    }
+
     pub fn last_delivered(&self) -> Slot {
         Slot(self.delivered.len() as u64)
     }
