@@ -48,13 +48,13 @@ pub(crate) struct RunArguments {
     /// What faults and clients' choices are drawn from [default: any]
     #[arg(long)]
     seed: Option<u64>,
-    /// Kill customer nodes, too
+    /// Let replica-kill and leaders hit customer nodes, too; other plans always do
     #[arg(long)]
     customer_nodes: bool,
     /// Write every operation to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub history: Option<PathBuf>,
-    /// Write report.json into this directory
+    /// Write report.html and report.json into this directory
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Write the report to this file
@@ -72,6 +72,9 @@ pub(crate) struct RunArguments {
     /// Buyers who fill and save their carts
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     savers: u32,
+    /// Clients who share accounts and change the same things at the same time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    rivals: u32,
     /// The longest pause between two calls of a client
     #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=60_000))]
     pause_ms: u64,
@@ -96,19 +99,18 @@ impl RunArguments {
             sellers: self.sellers,
             shoppers: self.shoppers,
             savers: self.savers,
+            rivals: self.rivals,
             pause_max: Duration::from_millis(self.pause_ms),
         }
     }
 
-    /// Where the report goes.
-    fn reports(&self) -> anyhow::Result<Vec<PathBuf>> {
-        let mut reports: Vec<PathBuf> = self.json.iter().cloned().collect();
+    /// Makes the directory for the report, if there is to be one.
+    fn report_directory(&self) -> anyhow::Result<Option<&PathBuf>> {
         if let Some(directory) = &self.report {
             std::fs::create_dir_all(directory)
                 .with_context(|| format!("can't create {}", directory.display()))?;
-            reports.push(directory.join("report.json"));
         }
-        Ok(reports)
+        Ok(self.report.as_ref())
     }
 }
 
@@ -129,15 +131,19 @@ pub fn run() -> ExitCode {
 }
 
 fn execute(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
-    let reports = arguments.reports()?;
+    let directory = arguments.report_directory()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start a runtime")?;
     let report = runtime.block_on(crate::run::run(arguments));
     runtime.shutdown_background();
     let report = report?;
     print(&report);
-    for path in &reports {
-        report.write(path).with_context(|| format!("can't write {}", path.display()))?;
+    let json = arguments.json.iter().cloned().chain(directory.map(|directory| directory.join("report.json")));
+    for path in json {
+        report.write(&path).with_context(|| format!("can't write {}", path.display()))?;
+    }
+    if let Some(path) = directory.map(|directory| directory.join("report.html")) {
+        report.write_page(&path).with_context(|| format!("can't write {}", path.display()))?;
     }
     Ok(ExitCode::from(report.ending.exit_code()))
 }

@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::check::{Check, check_all, check_history};
 use crate::cli::RunArguments;
-use crate::faults::{Injector, Inspection, Plan, Timeline};
+use crate::faults::{InjectError, Injector, Inspection, Network, Plan, Timeline, bars, observe};
 use crate::history::Recorder;
 use crate::readings::{Collector, Readings};
-use crate::report::{Availability, Ending, Report};
+use crate::report::{Availability, Course, Ending, Report};
 use crate::workload::{People, Place, Workload};
 use progress::Progress;
 
@@ -64,9 +64,15 @@ pub(crate) async fn run(arguments: &RunArguments) -> anyhow::Result<Report> {
 
     let mut options = StartOptions::standard(data.path(), Ports::Free)?;
     options.interrupt = interrupt.clone();
+    options.file.links = plan.links.clone();
+    let mut network = None;
+    if plan.cuts_links() {
+        let (proxies, views) = Network::start(&options.file).await.context("can't put proxies in between")?;
+        (network, options.views) = (Some(proxies), views);
+    }
     let cluster = Cluster::start(options).await.context("can't start the cluster")?;
     println!("{} processes are ready; logs in {}", cluster.names().len(), cluster.logs().display());
-    let outcome = on_cluster(arguments, plan, &cluster, &interrupt).await;
+    let outcome = on_cluster(arguments, plan, &cluster, network, &interrupt).await;
     cluster.stop().await;
     let spoiled = outcome.as_ref().map_or(true, |report| report.ending == Ending::Violation);
     if spoiled && !interrupt.is_cancelled() {
@@ -91,6 +97,7 @@ async fn on_cluster(
     arguments: &RunArguments,
     plan: Plan,
     cluster: &Cluster,
+    network: Option<Network>,
     interrupt: &CancellationToken,
 ) -> anyhow::Result<Report> {
     let origin = Instant::now();
@@ -107,8 +114,14 @@ async fn on_cluster(
     let progress = Progress::start(arguments.length(), Arc::clone(&recorder));
     let timeline = Arc::new(Timeline::new(origin, progress.teller()));
     let from_ns = recorder.now_ns();
+    let injector = Injector::new(cluster.clone(), network, Arc::clone(&timeline));
+    let watching = CancellationToken::new();
+    let observing = tokio::spawn(observe(cluster.clone(), Arc::clone(&timeline), watching.clone()));
     let broken =
-        break_it(cluster, &plan, &timeline, workload, arguments.length(), interrupt, &recorder).await;
+        break_it(cluster, &injector, &plan, workload, arguments.length(), interrupt, &recorder).await;
+    watching.cancel();
+    // It only looks; if it failed, there is less to look at.
+    observing.await.ok();
     progress.finish();
 
     let mut checks = vec![broken.processes];
@@ -134,14 +147,19 @@ async fn on_cluster(
         (true, Some(_)) => Ending::Held,
         (true, None) => Ending::Interrupted,
     };
+    let timeline = timeline.entries();
+    let end_ns = history.iter().filter_map(|event| event.end_ns).max().unwrap_or_default();
+    let bars = bars(&timeline, end_ns);
     Ok(Report {
         ending,
         plan,
         customer_nodes: arguments.customer_nodes(),
         seconds: (broken.until_ns - from_ns) as f64 / 1e9,
         clients: people.sellers.len() + people.buyers.len(),
-        timeline: timeline.entries(),
-        availability: Availability::of(&history, from_ns, broken.until_ns),
+        availability: Availability::of(&history, &bars, from_ns, broken.until_ns),
+        course: Course::of(&history, end_ns),
+        bars,
+        timeline,
         checks,
         readings,
     })
@@ -158,14 +176,13 @@ struct Broken {
 /// Lets the clients work while the plan is carried out, until the time is over or somebody interrupts.
 async fn break_it(
     cluster: &Cluster,
+    injector: &Injector,
     plan: &Plan,
-    timeline: &Arc<Timeline>,
     workload: Workload,
     length: Duration,
     interrupt: &CancellationToken,
     recorder: &Recorder,
 ) -> Broken {
-    let injector = Injector::new(cluster.clone(), Arc::clone(timeline));
     let (stop_work, stop_watch) = (CancellationToken::new(), CancellationToken::new());
     let stop = stop_work.clone();
     let work = tokio::spawn(async move { workload.run(&stop).await });
@@ -197,12 +214,12 @@ async fn break_it(
 /// Whether processes died only when they were killed, and came back.
 fn processes(
     inspection: Inspection,
-    failed: Option<agora_cluster::ClusterError>,
+    failed: Option<InjectError>,
     clients_done: bool,
     cluster: &Cluster,
 ) -> Check {
     let mut wrong = inspection.died;
-    wrong.extend(failed.map(|error| format!("a process did not come back: {error}")));
+    wrong.extend(failed.map(|error| format!("a process could not be hit, or did not come back: {error}")));
     if !clients_done {
         wrong.push(format!(
             "clients still had no answer {} after the faults",

@@ -45,12 +45,16 @@ fn promises_hold_while_frontends_and_product_nodes_are_killed() {
     let happened = |what: &str| {
         report["timeline"].as_array().unwrap().iter().filter(|entry| entry["what"] == what).count()
     };
-    assert!(happened("killed") > 0 && happened("killed") == happened("ready"), "{report:#}");
+    assert!(happened("began") > 0 && happened("began") == happened("ready"), "{report:#}");
     let checks = report["checks"].as_array().unwrap();
     assert!(
-        checks.len() == 8 && checks.iter().all(|check| check["examined"].as_u64().unwrap() > 0),
+        checks.len() == 11 && checks.iter().all(|check| check["examined"].as_u64().unwrap() > 0),
         "{checks:#?}"
     );
+
+    let page = std::fs::read_to_string(reports.join("report.html")).unwrap();
+    assert!(page.contains("Every promise was kept") && page.contains("<svg") && page.contains("product term"));
+    assert!(!page.contains("http://") || page.matches("http://").count() == page.matches("www.w3.org").count());
 
     let lines = std::fs::read_to_string(&history).unwrap();
     let mut operations = 0;

@@ -89,12 +89,13 @@ impl Cluster {
             None => this_program()?,
         };
         let log = |name: &str| logs.join(format!("{name}.log"));
+        let view = |name: &str| run_directory(&data).join(format!("{name}.toml"));
         let spec = |(role, name, address): (Role, &str, _)| Spec {
             name: name.to_owned(),
             role,
             address,
             program: program.clone(),
-            config: config.clone(),
+            config: if options.views.contains_key(name) { view(name) } else { config.clone() },
             log: log(name),
             place: if plan::is_local(address) { Place::Here } else { Place::Elsewhere },
         };
@@ -105,6 +106,11 @@ impl Cluster {
         }
         plan::check_free(own().map(|spec| (spec.name.as_str(), spec.address)))?;
         std::fs::write(&config, file.to_toml()?).map_err(ClusterError::io("write", &config))?;
+        for (name, seen) in &options.views {
+            let (seen, path) = (ClusterFile { data: data.clone(), ..seen.clone() }, view(name));
+            seen.validate()?;
+            std::fs::write(&path, seen.to_toml()?).map_err(ClusterError::io("write", &path))?;
+        }
         let inner = Inner { file, logs, processes, prober: Prober::default(), _lock: lock };
         let cluster = Cluster { inner: Arc::new(inner) };
         logs::keep_bounded(

@@ -1,5 +1,6 @@
 //! Which cluster to start, and how.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,11 +12,15 @@ use crate::plan::{self, Ports};
 
 /// How long a cluster may take to get ready, unless told otherwise.
 pub const READY_WITHIN: Duration = Duration::from_secs(30);
+
 /// Which cluster to start, and how.
 #[derive(Clone, Debug)]
 pub struct StartOptions {
     /// Its processes, addresses, data directory and tuning.
     pub file: ClusterFile,
+    /// What some of the processes, by their names, read instead of the file: the same cluster at other addresses, such as those
+    /// of proxies in between.
+    pub views: BTreeMap<String, ClusterFile>,
     /// The program that the processes are started from: one that begins with [`dispatch`](crate::dispatch).
     /// `None`: the program that runs now.
     pub program: Option<PathBuf>,
@@ -36,6 +41,12 @@ impl StartOptions {
 
     /// The cluster of a cluster file: those of its processes whose addresses belong to this machine.
     pub fn from_file(file: ClusterFile) -> Self {
-        StartOptions { file, program: None, ready_within: READY_WITHIN, interrupt: CancellationToken::new() }
+        StartOptions {
+            file,
+            views: BTreeMap::new(),
+            program: None,
+            ready_within: READY_WITHIN,
+            interrupt: CancellationToken::new(),
+        }
     }
 }

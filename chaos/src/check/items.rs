@@ -17,9 +17,7 @@ struct Account<'a> {
     seller: u32,
     name: &'a str,
     units: Range,
-    price: Cents,
-    /// Prices that were asked for, and whose change may take effect at any time.
-    prices_in_doubt: BTreeSet<Cents>,
+    prices: Vec<(&'a Event, Cents)>,
     removed: Removed,
     events: Vec<&'a Event>,
 }
@@ -85,7 +83,7 @@ fn accounts<'a>(check: &mut Check, history: &'a [Event]) -> Accounts<'a> {
                 let account = accounts.items.entry(id).or_insert_with(|| Account {
                     seller: event.client,
                     name: &offer.name,
-                    price: offer.price,
+                    prices: vec![(event, offer.price)],
                     ..Account::default()
                 });
                 account.units.add(offer.quantity);
@@ -114,8 +112,7 @@ fn change<'a>(accounts: &mut Accounts<'a>, event: &'a Event) {
     let Some(account) = account else { return };
     account.events.push(event);
     match (&event.action, event.is_ok()) {
-        (Action::SetPrice(price), true) => account.price = *price,
-        (Action::SetPrice(price), false) => drop(account.prices_in_doubt.insert(*price)),
+        (Action::SetPrice(price), _) => account.prices.push((event, *price)),
         (Action::AddUnits(delta), true) => account.units.add(*delta),
         (Action::AddUnits(delta), false) => account.units.perhaps(*delta),
         (Action::RemoveItem, true) => account.removed = Removed::Yes,
@@ -153,9 +150,12 @@ fn compare(
     };
     check.require(account.removed != Removed::Yes, || format!("{id} was removed, and is there"), evidence());
     check.require(item.name == account.name, || format!("{id} is called \"{}\" now", item.name), evidence());
-    let price_known = item.price == account.price || account.prices_in_doubt.contains(&item.price);
-    let price = || format!("{id} costs {}, but its seller last set {}", item.price, account.price);
-    check.require(price_known, price, evidence());
+    let last = last_prices(account);
+    let price = || {
+        let last: Vec<String> = last.iter().map(Cents::to_string).collect();
+        format!("{id} costs {}, but its seller last set {}", item.price, last.join(" or "))
+    };
+    check.require(last.contains(&item.price), price, evidence());
     let mut units = account.units;
     units.add(-i128::from(sold));
     for (quantity, _) in accounts.in_doubt.get(&(account.seller, account.name)).into_iter().flatten() {
@@ -163,6 +163,17 @@ fn compare(
     }
     let quantity = || format!("{id} has {} units on sale, but {units} are due ({sold} sold)", item.quantity);
     check.require(units.holds(item.quantity), quantity, evidence());
+}
+
+/// The prices that no later one has certainly replaced.
+fn last_prices(account: &Account<'_>) -> BTreeSet<Cents> {
+    let last_begun =
+        account.prices.iter().filter(|(event, _)| event.is_ok()).map(|(event, _)| event.start_ns).max();
+    let may_be_last = |event: &Event| match event.end_ns {
+        Some(end) if event.is_ok() => Some(end) >= last_begun,
+        _ => true,
+    };
+    account.prices.iter().filter(|(event, _)| may_be_last(event)).map(|(_, price)| *price).collect()
 }
 
 #[cfg(test)]

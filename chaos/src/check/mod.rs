@@ -8,12 +8,17 @@ mod books;
 mod carts;
 mod feedback;
 mod items;
+mod linear;
 mod prices;
 mod purchases;
 mod range;
+mod registers;
 mod replicas;
+mod sessions;
 #[cfg(test)]
 mod testing;
+mod units;
+mod votes;
 
 use serde::Serialize;
 
@@ -24,7 +29,7 @@ use crate::workload::People;
 /// Most violations that one check tells of. The first ones say it all.
 const VIOLATIONS_MAX: usize = 20;
 /// Most operations that are shown with a violation.
-const EVIDENCE_MAX: usize = 12;
+const EVIDENCE_MAX: usize = 40;
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,6 +44,8 @@ pub struct Check {
     pub violations: Vec<Violation>,
     /// How many more it found than it tells of.
     pub more: u64,
+    /// What it could not decide, because there were too many possibilities.
+    pub undecided: Vec<String>,
 }
 
 /// A broken promise, and the operations that show it.
@@ -54,7 +61,7 @@ impl Check {
     /// One that found nothing yet.
     #[must_use]
     pub fn new(name: &'static str, promise: &'static str) -> Self {
-        Check { name, promise, examined: 0, violations: Vec::new(), more: 0 }
+        Check { name, promise, examined: 0, violations: Vec::new(), more: 0, undecided: Vec::new() }
     }
 
     /// Whether the promise was kept.
@@ -107,19 +114,24 @@ impl Check {
 /// All checks of a run that came to its end.
 #[must_use]
 pub fn check_all(history: &[Event], readings: &Readings, people: &People) -> Vec<Check> {
-    vec![
+    let of_readings = [
         books::check(history, readings),
         items::check(history, readings, people),
         purchases::check(history, readings, people),
         feedback::check(history, readings),
-        carts::check(history),
-        prices::check(history),
         replicas::check(readings),
-    ]
+    ];
+    check_history(history).into_iter().chain(of_readings).collect()
 }
 
 /// The checks that need no final readings: for a run that was interrupted.
 #[must_use]
 pub fn check_history(history: &[Event]) -> Vec<Check> {
-    vec![carts::check(history), prices::check(history)]
+    vec![
+        prices::check(history),
+        units::check(history),
+        votes::check(history),
+        carts::check(history),
+        sessions::check(history),
+    ]
 }

@@ -1,6 +1,8 @@
 //! Histories by hand, for the tests of the checkers. Operations follow each other, unless a test says when they happened.
 
-use agora_clients::model::{PurchaseLine, Rating, RegisteredItem, SavedCart, Vote};
+use std::collections::BTreeMap;
+
+use agora_clients::model::{Feedback, PurchaseLine, Rating, RegisteredItem, SavedCart, UnitsOnSale, Vote};
 use agora_clients::{Cents, ItemId};
 
 use crate::history::{Action, Answer, CartSeen, Event, ItemSeen, Offer, Outcome, PurchaseSeen, Units};
@@ -13,6 +15,11 @@ const STEP_NS: u64 = 1_000;
 #[derive(Default)]
 pub(super) struct History {
     events: Vec<Event>,
+    /// The session of each client.
+    sessions: BTreeMap<u32, u32>,
+    sessions_opened: u32,
+    /// As the answers from here on tell it.
+    pub saved_version: u64,
 }
 
 /// An operation that waits to be told how it ended.
@@ -29,13 +36,29 @@ impl Open<'_> {
         self
     }
 
+    pub fn telling(mut self, units: u64) -> Self {
+        if let Answer::Registered(item) = &mut self.event.answer {
+            item.quantity = units;
+        }
+        self
+    }
+
+    pub fn told_thumbs(mut self, thumbs_up: u64, thumbs_down: u64) -> Self {
+        self.event.answer = Answer::Feedback(Feedback { thumbs_up, thumbs_down });
+        self
+    }
+
     pub fn ok(self) {
         self.history.events.push(self.event);
     }
 
-    pub fn fail(mut self) {
+    pub fn fail(self) {
+        self.fail_with("refused");
+    }
+
+    pub fn fail_with(mut self, code: &str) {
         self.event.outcome = Outcome::Fail;
-        self.event.answer = Answer::Refused { code: "refused".into() };
+        self.event.answer = Answer::Refused { code: code.into() };
         self.history.events.push(self.event);
     }
 
@@ -55,7 +78,8 @@ impl History {
     fn open(&mut self, client: u32, action: Action, key: String, answer: Answer) -> Open<'_> {
         let start_ns = self.events.len() as u64 * 2 * STEP_NS;
         let end_ns = Some(start_ns + STEP_NS);
-        let event = Event { client, action, key, answer, outcome: Outcome::Ok, start_ns, end_ns };
+        let session = self.sessions.get(&client).copied();
+        let event = Event { client, session, action, key, answer, outcome: Outcome::Ok, start_ns, end_ns };
         Open { history: self, event }
     }
 
@@ -63,6 +87,36 @@ impl History {
         let offer = Offer { name: name.into(), category: id.category, price: Cents(cents), quantity };
         let registered = RegisteredItem { item_id: id, quantity, merged: false };
         self.open(client, Action::AddItem(offer), format!("seller:{client}"), Answer::Registered(registered))
+    }
+
+    pub fn add_equal_item(
+        &mut self,
+        client: u32,
+        id: ItemId,
+        name: &str,
+        cents: u64,
+        quantity: u64,
+    ) -> Open<'_> {
+        let mut open = self.add_item(client, id, name, cents, quantity);
+        if let Answer::Registered(item) = &mut open.event.answer {
+            item.merged = true;
+        }
+        open
+    }
+
+    pub fn add_units_telling(&mut self, client: u32, id: ItemId, delta: i64, quantity: u64) -> Open<'_> {
+        let mut open = self.add_units(client, id, delta);
+        open.event.answer = Answer::Units(UnitsOnSale { item_id: id, quantity });
+        open
+    }
+
+    pub fn see_units(&mut self, client: u32, id: ItemId, quantity: u64) -> Open<'_> {
+        self.open(client, Action::GetItem, id.to_string(), Answer::Item(seen(id, "lamp", 100, quantity)))
+    }
+
+    pub fn see_thumbs(&mut self, client: u32, id: ItemId, thumbs_up: u64, thumbs_down: u64) -> Open<'_> {
+        let item = ItemSeen { thumbs_up, thumbs_down, ..seen(id, "lamp", 100, 1) };
+        self.open(client, Action::GetItem, id.to_string(), Answer::Item(item))
     }
 
     pub fn set_price(&mut self, client: u32, id: ItemId, cents: u64) -> Open<'_> {
@@ -97,7 +151,15 @@ impl History {
     }
 
     pub fn login(&mut self, client: u32) -> Open<'_> {
-        self.cart(client, Action::LoginBuyer, Answer::User { user_id: client.into() })
+        self.login_as(client, client)
+    }
+
+    /// Into the account of another client.
+    pub fn login_as(&mut self, client: u32, account: u32) -> Open<'_> {
+        self.sessions_opened += 1;
+        self.sessions.insert(client, self.sessions_opened);
+        let answer = Answer::User { user_id: account.into() };
+        self.open(client, Action::LoginBuyer, format!("cart:{account}"), answer)
     }
 
     pub fn logout(&mut self, client: u32) -> Open<'_> {
@@ -105,7 +167,8 @@ impl History {
     }
 
     pub fn add_to_cart(&mut self, client: u32, id: ItemId, quantity: u32, after: &[(u64, u32)]) -> Open<'_> {
-        self.cart(client, Action::AddToCart(Units { item_id: id, quantity }), cart(after))
+        let answer = self.shown(after);
+        self.cart(client, Action::AddToCart(Units { item_id: id, quantity }), answer)
     }
 
     pub fn remove_from_cart(
@@ -115,15 +178,27 @@ impl History {
         quantity: u32,
         after: &[(u64, u32)],
     ) -> Open<'_> {
-        self.cart(client, Action::RemoveFromCart(Units { item_id: id, quantity }), cart(after))
+        let answer = self.shown(after);
+        self.cart(client, Action::RemoveFromCart(Units { item_id: id, quantity }), answer)
     }
 
     pub fn display_cart(&mut self, client: u32, lines: &[(u64, u32)]) -> Open<'_> {
-        self.cart(client, Action::DisplayCart, cart(lines))
+        let answer = self.shown(lines);
+        self.cart(client, Action::DisplayCart, answer)
     }
 
-    pub fn save_cart(&mut self, client: u32) -> Open<'_> {
-        self.cart(client, Action::SaveCart, Answer::Saved(SavedCart { saved_version: 1 }))
+    pub fn save_cart(&mut self, client: u32, told: u64) -> Open<'_> {
+        self.save_cart_of(client, client, told)
+    }
+
+    pub fn save_cart_of(&mut self, client: u32, account: u32, told: u64) -> Open<'_> {
+        let answer = Answer::Saved(SavedCart { saved_version: told });
+        self.open(client, Action::SaveCart(None), format!("cart:{account}"), answer)
+    }
+
+    fn shown(&self, lines: &[(u64, u32)]) -> Answer {
+        let lines = lines.iter().map(|(number, quantity)| (item(*number), *quantity)).collect();
+        Answer::Cart(CartSeen { lines, saved_version: self.saved_version })
     }
 
     pub fn clear_cart(&mut self, client: u32) -> Open<'_> {
@@ -133,11 +208,6 @@ impl History {
     fn cart(&mut self, client: u32, action: Action, answer: Answer) -> Open<'_> {
         self.open(client, action, format!("cart:{client}"), answer)
     }
-}
-
-fn cart(lines: &[(u64, u32)]) -> Answer {
-    let lines = lines.iter().map(|(number, quantity)| (item(*number), *quantity)).collect();
-    Answer::Cart(CartSeen { lines, saved_version: 0 })
 }
 
 pub(super) fn item(number: u64) -> ItemId {

@@ -1,5 +1,5 @@
-//! Carries out a plan on a cluster: kills, waits, restarts. Never takes more than a minority of a database's nodes down, or the
-//! last frontend of a kind; and watches for processes that die by themselves.
+//! Carries out a plan on a cluster. Never takes more than a minority of a database's nodes out at a time, or the last frontend
+//! of a kind, unless the plan says so; and watches for processes that die by themselves.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use agora_cluster::{Checksums, Cluster, ClusterError, Condition, Life, Wanted};
 use agora_process::Role;
+use futures::future::try_join_all;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{Plan, Step, Target};
+use super::fault::{Fault, Target};
+use super::network::{Direction, Flow, Network};
+use super::plan::{Plan, Step};
 use super::timeline::{Happening, Timeline};
 
-/// How long a process may take to be ready after its restart.
+/// How long a process may take to be ready when what was done to it is undone.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long the search for something to hit may take: a cluster without a leader has none to kill.
 const SEARCH_WITHIN: Duration = Duration::from_secs(2);
@@ -23,14 +26,33 @@ const INSPECT_EVERY: Duration = Duration::from_millis(250);
 /// A port may be in use for a moment after its process was killed.
 const RESTART_TRIES: u32 = 20;
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
+/// How late a slow process hears and is heard.
+const SLOWNESS: Duration = Duration::from_millis(25);
+
+/// Why chaos can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum InjectError {
+    /// A process can't be steered, or does not get ready again.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// Its data can't be deleted.
+    #[error("can't delete the data of {process}: {error}")]
+    Wipe {
+        /// Whose.
+        process: String,
+        /// Why.
+        error: std::io::Error,
+    },
+}
 
 /// Breaks a cluster.
 #[derive(Clone, Debug)]
 pub struct Injector {
     cluster: Cluster,
+    network: Option<Network>,
     timeline: Arc<Timeline>,
-    /// Killed, and not ready again yet.
-    down: Arc<Mutex<BTreeSet<String>>>,
+    /// Hit, and not ready again yet.
+    hit: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// What came of watching the processes.
@@ -41,100 +63,190 @@ pub struct Inspection {
 }
 
 impl Injector {
-    /// One for this cluster.
+    /// One for this cluster, and for its links if they can be cut.
     #[must_use]
-    pub fn new(cluster: Cluster, timeline: Arc<Timeline>) -> Self {
-        Injector { cluster, timeline, down: Arc::default() }
+    pub fn new(cluster: Cluster, network: Option<Network>, timeline: Arc<Timeline>) -> Self {
+        Injector { cluster, network, timeline, hit: Arc::default() }
     }
 
-    /// Carries out the plan until its end or until told to stop, and waits until all that it killed is ready again.
+    /// Carries out the plan until its end or until told to stop, and waits until all that it hit is ready again.
     ///
     /// # Errors
-    /// A process can't be started again, or does not get ready.
-    pub async fn carry_out(&self, plan: &Plan, stop: &CancellationToken) -> Result<(), ClusterError> {
+    /// A process can't be steered, or does not get ready.
+    pub async fn carry_out(&self, plan: &Plan, stop: &CancellationToken) -> Result<(), InjectError> {
         let begin = Instant::now();
-        let mut restarts = JoinSet::new();
+        let mut under_way = JoinSet::new();
         for step in &plan.steps {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = sleep_until(begin + step.at) => {}
             }
-            if let Some(name) = self.hit(step).await? {
-                let injector = self.clone();
-                let back_at = Instant::now() + step.down;
-                let stop = stop.clone();
-                restarts.spawn(async move {
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = sleep_until(back_at) => {}
-                    }
-                    injector.bring_back(&name).await
-                });
+            let names = self.choose(step).await;
+            if names.is_empty() {
+                let why = "enough is out already, or nobody plays that part".to_owned();
+                let (fault, target) = (step.fault, step.target.to_string());
+                self.timeline.add(Happening::LeftOut { fault, target, why });
+                continue;
             }
+            let (injector, step, stop) = (self.clone(), *step, stop.clone());
+            under_way.spawn(async move { injector.inflict(&step, &names, &stop).await });
         }
-        while let Some(restarted) = restarts.join_next().await {
+        while let Some(done) = under_way.join_next().await {
             // A task of ours neither panics nor is it aborted while we wait for it.
-            if let Ok(outcome) = restarted {
+            if let Ok(outcome) = done {
                 outcome?;
             }
         }
         Ok(())
     }
 
-    /// Kills what the step is about; tells its name, or `None` if there was nothing that may be killed.
-    async fn hit(&self, step: &Step) -> Result<Option<String>, ClusterError> {
+    /// Whom the step hits. They count as hit from here on.
+    async fn choose(&self, step: &Step) -> Vec<String> {
         let candidates = timeout(SEARCH_WITHIN, self.candidates(step.target)).await.unwrap_or_default();
-        if candidates.is_empty() {
-            let why = "enough is down already, or nobody plays that part".to_owned();
-            self.timeline.add(Happening::LeftOut { target: step.target.to_string(), why });
-            return Ok(None);
+        let chosen = match step.fault {
+            Fault::KillAll | Fault::Roll => candidates,
+            _ if candidates.is_empty() => candidates,
+            _ => vec![candidates[step.pick as usize % candidates.len()].clone()],
+        };
+        let mut hit = self.hit.lock();
+        // In the meantime one that had died by itself may have been noticed.
+        if chosen.iter().any(|name| hit.contains(name)) {
+            return Vec::new();
         }
-        let name = candidates[step.pick as usize % candidates.len()].clone();
-        self.down.lock().insert(name.clone());
-        match self.cluster.kill(&name).await {
-            Ok(_) => {
-                self.timeline.add(Happening::Killed { process: name.clone(), part: step.target.to_string() });
-                Ok(Some(name))
-            }
-            // It died by itself at this very moment; the inspection will tell, and bring it back.
-            Err(ClusterError::NotRunning { .. }) => {
-                self.down.lock().remove(&name);
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        hit.extend(chosen.iter().cloned());
+        chosen
     }
 
     /// The processes that may be hit now.
     async fn candidates(&self, target: Target) -> Vec<String> {
         let status = self.cluster.status(Checksums::Skip).await;
-        let role = role_of(target);
-        let members = status.processes.iter().filter(|process| process.role == role);
-        let (mut all, mut up) = (0, Vec::new());
-        for process in members {
-            all += 1;
-            if process.condition == Condition::Up && !self.down.lock().contains(&process.name) {
-                up.push(process);
-            }
+        let role = target.role();
+        let hit = self.hit.lock().clone();
+        let members: Vec<_> = status.processes.iter().filter(|process| process.role == role).collect();
+        let up: Vec<_> = members
+            .iter()
+            .filter(|process| process.condition == Condition::Up && !hit.contains(&process.name))
+            .collect();
+        let names = up.iter().map(|process| process.name.clone());
+        if matches!(target, Target::ProductGroup | Target::CustomerGroup) {
+            // Only with all of them: a node that was being brought up to date has no part in what the others promised.
+            return if up.len() == members.len() { names.collect() } else { Vec::new() };
         }
-        if all - up.len() >= most_down(role, all) {
+        if members.len() - up.len() >= most_out(role, members.len()) {
             return Vec::new();
         }
         // Their word counts who are furthest ahead: others may not have heard yet.
         let latest = up.iter().max_by_key(|process| (process.term, process.epoch, process.applied));
         let leader = latest.and_then(|process| process.leader.clone());
         let sequencer = latest.and_then(|process| process.next_owner.clone());
-        let names = up.iter().map(|process| process.name.clone());
         match target {
-            Target::BuyerFrontend | Target::SellerFrontend | Target::CustomerNode => names.collect(),
             Target::ProductLeader => names.filter(|name| Some(name) == leader.as_ref()).collect(),
             Target::ProductFollower => names.filter(|name| Some(name) != leader.as_ref()).collect(),
             Target::CustomerSequencer => names.filter(|name| Some(name) == sequencer.as_ref()).collect(),
+            _ => names.collect(),
         }
     }
 
-    /// Starts a process again, and waits until it is ready.
-    async fn bring_back(&self, name: &str) -> Result<(), ClusterError> {
+    /// Does it, waits, undoes it, and waits until all is ready.
+    async fn inflict(
+        &self,
+        step: &Step,
+        names: &[String],
+        stop: &CancellationToken,
+    ) -> Result<(), InjectError> {
+        if step.fault == Fault::Roll {
+            for name in names {
+                if !stop.is_cancelled() {
+                    let calm = Step { lasts: Duration::ZERO, ..*step };
+                    self.inflict_on(&calm, std::slice::from_ref(name), stop).await?;
+                }
+                self.hit.lock().remove(name);
+            }
+            return Ok(());
+        }
+        self.inflict_on(step, names, stop).await
+    }
+
+    async fn inflict_on(
+        &self,
+        step: &Step,
+        names: &[String],
+        stop: &CancellationToken,
+    ) -> Result<(), InjectError> {
+        let Step { fault, target, .. } = *step;
+        for name in names {
+            let part = target.to_string();
+            self.timeline.add(Happening::Began { fault, process: name.clone(), part });
+        }
+        try_join_all(names.iter().map(|name| self.begin(fault, name))).await?;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(step.lasts) => {}
+        }
+        for name in names {
+            self.undo(fault, name).await?;
+            self.timeline.add(Happening::Undone { fault, process: name.clone() });
+        }
+        for name in names {
+            self.cluster.wait_ready_of(&[name], READY_WITHIN).await?;
+            self.timeline.add(Happening::Ready { fault, process: name.clone() });
+            self.hit.lock().remove(name);
+        }
+        Ok(())
+    }
+
+    async fn begin(&self, fault: Fault, name: &str) -> Result<(), InjectError> {
+        match fault {
+            Fault::Kill | Fault::KillAll => self.end(self.cluster.kill(name).await)?,
+            Fault::Terminate | Fault::Roll => self.end(self.cluster.terminate(name).await)?,
+            Fault::Pause => self.end(self.cluster.pause(name).await)?,
+            Fault::Wipe => {
+                self.end(self.cluster.kill(name).await)?;
+                let data = self.cluster.file().data_of(name);
+                let deleted = tokio::fs::remove_dir_all(data).await;
+                deleted.map_err(|error| InjectError::Wipe { process: name.to_owned(), error })?;
+            }
+            Fault::Isolate => self.flow(name, Direction::Both, Flow::Stalled),
+            Fault::Disconnect => self.flow(name, Direction::Both, Flow::Broken),
+            Fault::Deafen => self.flow(name, Direction::Deaf, Flow::Stalled),
+            Fault::Mute => self.flow(name, Direction::Mute, Flow::Stalled),
+            Fault::Slow => self.flow(name, Direction::Both, Flow::Delayed(SLOWNESS)),
+        }
+        Ok(())
+    }
+
+    /// One that died by itself at this very moment is as dead as it should be; the inspection tells of it.
+    fn end(&self, ended: Result<String, ClusterError>) -> Result<(), ClusterError> {
+        match ended {
+            Ok(_) | Err(ClusterError::NotRunning { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn flow(&self, name: &str, direction: Direction, flow: Flow) {
+        if let Some(network) = &self.network {
+            network.set(name, direction, flow);
+        }
+    }
+
+    async fn undo(&self, fault: Fault, name: &str) -> Result<(), InjectError> {
+        match fault {
+            Fault::Kill | Fault::Terminate | Fault::Wipe | Fault::KillAll | Fault::Roll => {
+                self.restart(name).await?;
+            }
+            Fault::Pause => {
+                self.end(self.cluster.resume(name).await)?;
+            }
+            Fault::Isolate | Fault::Disconnect | Fault::Deafen | Fault::Mute | Fault::Slow => {
+                if let Some(network) = &self.network {
+                    network.heal(name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn restart(&self, name: &str) -> Result<(), ClusterError> {
         let mut tries = 0;
         while let Err(error) = self.cluster.restart(name).await {
             tries += 1;
@@ -143,10 +255,6 @@ impl Injector {
             }
             sleep(RESTART_PAUSE).await;
         }
-        self.timeline.add(Happening::Restarted { process: name.to_owned() });
-        self.cluster.wait_ready_of(&[name], READY_WITHIN).await?;
-        self.timeline.add(Happening::Ready { process: name.to_owned() });
-        self.down.lock().remove(name);
         Ok(())
     }
 
@@ -158,7 +266,7 @@ impl Injector {
                 let Some(how) = self.died_by_itself(&name) else { continue };
                 self.timeline.add(Happening::Died { process: name.clone(), how: how.clone() });
                 inspection.died.push(format!("{name}: {how}"));
-                self.down.lock().insert(name.clone());
+                self.hit.lock().insert(name.clone());
                 if let Err(error) = self.bring_back(&name).await {
                     inspection.died.push(format!("{name} can't be brought back: {error}"));
                     return inspection;
@@ -166,6 +274,13 @@ impl Injector {
             }
         }
         inspection
+    }
+
+    async fn bring_back(&self, name: &str) -> Result<(), ClusterError> {
+        self.restart(name).await?;
+        self.cluster.wait_ready_of(&[name], READY_WITHIN).await?;
+        self.hit.lock().remove(name);
+        Ok(())
     }
 
     fn died_by_itself(&self, name: &str) -> Option<String> {
@@ -177,21 +292,13 @@ impl Injector {
     }
 }
 
-fn role_of(target: Target) -> Role {
-    match target {
-        Target::BuyerFrontend => Role::Buyer,
-        Target::SellerFrontend => Role::Seller,
-        Target::ProductLeader | Target::ProductFollower => Role::Product,
-        Target::CustomerNode | Target::CustomerSequencer => Role::Customer,
-    }
-}
-
-/// How many of so many processes may be down at a time, by what the marketplace promises.
-fn most_down(role: Role, all: usize) -> usize {
+/// How many of so many processes may be out at a time, by what the marketplace promises. Without the financial service
+/// purchases wait; only plans that say so stop it.
+fn most_out(role: Role, all: usize) -> usize {
     match role {
         Role::Customer | Role::Product => all.saturating_sub(1) / 2,
         Role::Buyer | Role::Seller => all.saturating_sub(1),
-        Role::Financial => 0,
+        Role::Financial => 1,
     }
 }
 
@@ -201,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_majority_and_one_frontend_of_each_kind_always_stay() {
-        assert_eq!([1, 2, 3, 4, 5].map(|all| most_down(Role::Product, all)), [0, 0, 1, 1, 2]);
-        assert_eq!([1, 4].map(|all| most_down(Role::Buyer, all)), [0, 3]);
+        assert_eq!([1, 2, 3, 4, 5].map(|all| most_out(Role::Product, all)), [0, 0, 1, 1, 2]);
+        assert_eq!([1, 4].map(|all| most_out(Role::Buyer, all)), [0, 3]);
     }
 }

@@ -1,9 +1,15 @@
-//! What is broken when: a plan drawn from a seed, and the hand that carries it out.
+//! What is broken when: a plan drawn from a seed, the hand that carries it out, and the links that it can cut.
 
+mod fault;
 mod injector;
+mod network;
+mod observer;
 mod plan;
 mod timeline;
 
-pub use injector::{Injector, Inspection};
-pub use plan::{CustomerNodes, Kind, Plan, Step, Target};
-pub use timeline::{Entry, Happening, Timeline};
+pub use fault::{Fault, Target};
+pub use injector::{InjectError, Injector, Inspection};
+pub use network::{Direction, Flow, Network};
+pub use observer::observe;
+pub use plan::{CustomerNodes, Kind, Plan, Step};
+pub use timeline::{Bar, Entry, Happening, Timeline, bars};

@@ -1,24 +1,36 @@
-//! A plan of faults: which kind of process is killed when, and when it comes back. Drawn from a seed alone, so the same seed
-//! gives the same plan. Which process it hits is decided when it happens, because leaders change.
+//! A plan of faults: what is done when, to whom, and for how long. Drawn from a seed alone, so the same seed gives the same
+//! plan. Which process it hits is decided when it happens, because leaders change.
 
-use std::fmt;
 use std::time::Duration;
 
+use agora_process::Links;
 use clap::ValueEnum;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;
+
+use super::fault::{Fault, Target};
 
 /// What a plan is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// Frontends and product nodes, leaders and followers, are killed and restarted.
+    /// Frontends and product nodes, leaders and followers, are killed and restarted
     ReplicaKill,
-    /// Only frontends are.
+    /// Only frontends are killed, stopped and paused
     Frontends,
-    /// Only leaders are.
+    /// Only product leaders are killed, stopped and paused
     Leaders,
+    /// Only customer nodes whose turn is next are
+    Sequencers,
+    /// Database nodes are cut off, in one direction or both, and slowed down; messages between customer nodes are lost,
+    /// doubled and delayed
+    Partitions,
+    /// Data directories are deleted, all nodes of a database are killed at once, and restarted in turn
+    Disks,
+    /// All of it, and the financial service dies, too
+    Everything,
 }
 
 /// Whether customer nodes are killed, too.
@@ -31,65 +43,40 @@ pub enum CustomerNodes {
     Killed,
 }
 
-/// What a fault hits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Target {
-    /// Some buyer frontend.
-    BuyerFrontend,
-    /// Some seller frontend.
-    SellerFrontend,
-    /// The leader of the product group.
-    ProductLeader,
-    /// Some product node that does not lead.
-    ProductFollower,
-    /// Some customer node.
-    CustomerNode,
-    /// The customer node whose turn it is.
-    CustomerSequencer,
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Target::BuyerFrontend => "a buyer frontend",
-            Target::SellerFrontend => "a seller frontend",
-            Target::ProductLeader => "the product leader",
-            Target::ProductFollower => "a product follower",
-            Target::CustomerNode => "a customer node",
-            Target::CustomerSequencer => "the customer sequencer",
-        })
-    }
-}
-
-/// One fault: kill -9, and a restart later.
+/// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
     /// When, from the beginning of the faults.
     #[serde(serialize_with = "milliseconds", rename = "at_ms")]
     pub at: Duration,
-    /// What it hits.
+    /// What is done.
+    pub fault: Fault,
+    /// To whom.
     pub target: Target,
     /// Decides among several that could be hit.
     pub pick: u32,
-    /// How long it stays down.
-    #[serde(serialize_with = "milliseconds", rename = "down_ms")]
-    pub down: Duration,
+    /// For how long.
+    #[serde(serialize_with = "milliseconds", rename = "lasts_ms")]
+    pub lasts: Duration,
 }
 
 /// All faults of a run, in the order of their times.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
     /// What it is about.
     pub kind: Kind,
     /// What it was drawn from.
     pub seed: u64,
+    /// What the links between customer nodes do to messages all the time.
+    pub links: Links,
     /// The faults.
     pub steps: Vec<Step>,
 }
 
 const PAUSE_MS: std::ops::Range<u64> = 400..2_500;
-const DOWN_MS: std::ops::Range<u64> = 300..6_000;
+const LASTS_MS: std::ops::Range<u64> = 300..6_000;
+/// Whole groups are brought back at once: for as long as all are down, nobody is served.
+const ALL_LAST_MS: std::ops::Range<u64> = 0..1_000;
 /// The last fault comes this long before the end, so that its consequences are seen.
 const QUIET_END: Duration = Duration::from_secs(2);
 
@@ -98,37 +85,72 @@ impl Plan {
     #[must_use]
     pub fn draw(kind: Kind, seed: u64, length: Duration, customer: CustomerNodes) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let targets = targets(kind, customer);
+        let choices = choices(kind, customer);
         let mut steps = Vec::new();
         let mut at = Duration::from_millis(rng.random_range(PAUSE_MS));
         while at + QUIET_END < length {
-            let target = targets[rng.random_range(0..targets.len())];
-            let down = Duration::from_millis(rng.random_range(DOWN_MS));
-            steps.push(Step { at, target, pick: rng.random(), down });
+            let Some((fault, target)) = choices.choose(&mut rng).copied() else { break };
+            let lasts = if fault == Fault::KillAll { ALL_LAST_MS } else { LASTS_MS };
+            let lasts = Duration::from_millis(rng.random_range(lasts));
+            steps.push(Step { at, fault, target, pick: rng.random(), lasts });
             at += Duration::from_millis(rng.random_range(PAUSE_MS));
         }
-        Plan { kind, seed, steps }
+        Plan { kind, seed, links: links(kind, seed), steps }
+    }
+
+    /// Whether it needs links that can be cut.
+    #[must_use]
+    pub fn cuts_links(&self) -> bool {
+        matches!(self.kind, Kind::Partitions | Kind::Everything)
     }
 }
 
-/// What may be hit; what stands there twice is hit twice as often.
-fn targets(kind: Kind, customer: CustomerNodes) -> Vec<Target> {
-    use Target::{
-        BuyerFrontend, CustomerNode, CustomerSequencer, ProductFollower, ProductLeader, SellerFrontend,
-    };
-    let mut targets = match kind {
-        Kind::ReplicaKill => vec![BuyerFrontend, SellerFrontend, ProductLeader, ProductFollower],
-        Kind::Frontends => vec![BuyerFrontend, SellerFrontend],
-        Kind::Leaders => vec![ProductLeader],
-    };
-    if customer == CustomerNodes::Killed {
-        match kind {
-            Kind::ReplicaKill => targets.extend([CustomerNode, CustomerSequencer]),
-            Kind::Leaders => targets.push(CustomerSequencer),
-            Kind::Frontends => {}
-        }
+fn links(kind: Kind, seed: u64) -> Links {
+    match kind {
+        Kind::Partitions | Kind::Everything => Links { loss: 0.01, duplication: 0.02, delay_ms_max: 2, seed },
+        _ => Links::default(),
     }
-    targets
+}
+
+/// What may be done to whom; what stands there twice is done twice as often.
+fn choices(kind: Kind, customer: CustomerNodes) -> Vec<(Fault, Target)> {
+    use Fault::{Deafen, Disconnect, Isolate, Kill, KillAll, Mute, Pause, Roll, Slow, Terminate, Wipe};
+    use Target::{
+        BuyerFrontend, CustomerGroup, CustomerNode, CustomerSequencer, Financial, ProductFollower,
+        ProductGroup, ProductLeader, SellerFrontend,
+    };
+    const FRONTENDS: [Target; 2] = [BuyerFrontend, SellerFrontend];
+    const NODES: [Target; 4] = [ProductLeader, ProductFollower, CustomerNode, CustomerSequencer];
+    let each = |faults: &[Fault], targets: &[Target]| -> Vec<(Fault, Target)> {
+        faults.iter().flat_map(|fault| targets.iter().map(|target| (*fault, *target))).collect()
+    };
+    let with_customer = customer == CustomerNodes::Killed;
+    match kind {
+        Kind::ReplicaKill if with_customer => each(&[Kill], &[&FRONTENDS[..], &NODES].concat()),
+        Kind::ReplicaKill => each(&[Kill], &[&FRONTENDS[..], &[ProductLeader, ProductFollower]].concat()),
+        Kind::Frontends => each(&[Kill, Kill, Terminate, Pause], &FRONTENDS),
+        Kind::Leaders if with_customer => {
+            each(&[Kill, Terminate, Pause], &[ProductLeader, CustomerSequencer])
+        }
+        Kind::Leaders => each(&[Kill, Terminate, Pause], &[ProductLeader]),
+        Kind::Sequencers => each(&[Kill, Terminate, Pause], &[CustomerSequencer]),
+        Kind::Partitions => {
+            let nodes = each(&[Isolate, Disconnect, Deafen, Mute, Slow], &NODES);
+            [nodes, each(&[Disconnect, Slow], &FRONTENDS)].concat()
+        }
+        Kind::Disks => {
+            let groups = each(&[KillAll, Roll], &[ProductGroup, CustomerGroup]);
+            [each(&[Wipe, Kill], &[ProductFollower, CustomerNode]), groups].concat()
+        }
+        Kind::Everything => [
+            each(&[Kill, Terminate, Pause, Isolate, Disconnect, Deafen, Mute, Slow], &NODES),
+            each(&[Kill, Terminate, Pause, Disconnect], &FRONTENDS),
+            each(&[Wipe], &[ProductFollower, CustomerNode, ProductLeader, CustomerSequencer]),
+            each(&[KillAll, Roll], &[ProductGroup, CustomerGroup]),
+            each(&[Kill, Pause], &[Financial]),
+        ]
+        .concat(),
+    }
 }
 
 fn milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -153,6 +175,7 @@ mod tests {
         for (kind, allowed) in [
             (Kind::Frontends, &[Target::BuyerFrontend, Target::SellerFrontend][..]),
             (Kind::Leaders, &[Target::ProductLeader][..]),
+            (Kind::Sequencers, &[Target::CustomerSequencer][..]),
         ] {
             let plan = Plan::draw(kind, 1, MINUTE, CustomerNodes::Spared);
             assert!(plan.steps.len() > 20);
@@ -164,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn customer_nodes_are_hit_only_when_they_are_not_spared() {
+    fn customer_nodes_are_killed_only_when_they_are_not_spared() {
         let customer = |nodes| {
             let plan = Plan::draw(Kind::ReplicaKill, 1, MINUTE, nodes);
             plan.steps
@@ -172,5 +195,13 @@ mod tests {
                 .any(|step| matches!(step.target, Target::CustomerNode | Target::CustomerSequencer))
         };
         assert!(!customer(CustomerNodes::Spared) && customer(CustomerNodes::Killed));
+    }
+
+    #[test]
+    fn an_hour_of_everything_has_every_fault() {
+        let plan = Plan::draw(Kind::Everything, 1, 60 * MINUTE, CustomerNodes::Killed);
+        let faults: std::collections::BTreeSet<Fault> = plan.steps.iter().map(|step| step.fault).collect();
+        assert_eq!(faults.len(), 11, "{faults:?}");
+        assert!(plan.cuts_links());
     }
 }

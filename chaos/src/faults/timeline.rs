@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::fault::Fault;
+
 /// Most entries; what happens later is not told. Far more than any plan has steps.
 const ENTRIES_MAX: usize = 100_000;
 
@@ -13,25 +15,33 @@ const ENTRIES_MAX: usize = 100_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Happening {
-    /// A process was killed.
-    Killed {
+    /// A fault began.
+    Began {
         /// Which.
+        fault: Fault,
+        /// Whom it hit.
         process: String,
-        /// What it was at that moment.
+        /// What that was at the moment.
         part: String,
     },
-    /// It was started again.
-    Restarted {
+    /// What the fault did was undone: the process was started again, goes on, is reached again.
+    Undone {
         /// Which.
+        fault: Fault,
+        /// Whom it had hit.
         process: String,
     },
-    /// It is ready again.
+    /// The process is ready again.
     Ready {
-        /// Which.
+        /// After which fault.
+        fault: Fault,
+        /// Which process.
         process: String,
     },
     /// A fault of the plan was left out.
     LeftOut {
+        /// Which.
+        fault: Fault,
         /// What it would have hit.
         target: String,
         /// Why.
@@ -44,16 +54,28 @@ pub enum Happening {
         /// How.
         how: String,
     },
+    /// A node leads the product group, or starts an epoch of the customer group.
+    Leads {
+        /// Which group.
+        group: &'static str,
+        /// Which node.
+        process: String,
+        /// The term or epoch.
+        term: u64,
+    },
 }
 
 impl fmt::Display for Happening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Happening::Killed { process, part } => write!(f, "killed {process}, {part}"),
-            Happening::Restarted { process } => write!(f, "restarted {process}"),
-            Happening::Ready { process } => write!(f, "{process} is ready again"),
-            Happening::LeftOut { target, why } => write!(f, "left out: {target} ({why})"),
+            Happening::Began { fault, process, part } => write!(f, "{process}, {part}, is {fault}"),
+            Happening::Undone { fault, process } => write!(f, "{process} is no longer {fault}"),
+            Happening::Ready { process, .. } => write!(f, "{process} is ready again"),
+            Happening::LeftOut { fault, target, why } => {
+                write!(f, "left out: {target} is not {fault} ({why})")
+            }
             Happening::Died { process, how } => write!(f, "{process} died by itself: {how}"),
+            Happening::Leads { group, process, term } => write!(f, "{group} {term}: {process}"),
         }
     }
 }
@@ -111,4 +133,49 @@ impl Entry {
     pub fn at(&self) -> Duration {
         Duration::from_nanos(self.at_ns)
     }
+}
+
+/// A fault from its beginning to when the process was ready again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bar {
+    /// Which fault.
+    pub fault: Fault,
+    /// Whom it hit.
+    pub process: String,
+    /// When it began.
+    pub from_ns: u64,
+    /// When it was undone; the end of the run, if it was not.
+    pub undone_ns: u64,
+    /// When the process was ready again; the end of the run, if it was not.
+    pub ready_ns: u64,
+}
+
+/// All faults of a timeline.
+#[must_use]
+pub fn bars(entries: &[Entry], end_ns: u64) -> Vec<Bar> {
+    let mut bars: Vec<Bar> = Vec::new();
+    for Entry { at_ns, happening } in entries {
+        match happening {
+            Happening::Began { fault, process, .. } => bars.push(Bar {
+                fault: *fault,
+                process: process.clone(),
+                from_ns: *at_ns,
+                undone_ns: end_ns,
+                ready_ns: end_ns,
+            }),
+            Happening::Undone { process, .. } => {
+                last(&mut bars, process).into_iter().for_each(|bar| bar.undone_ns = *at_ns);
+            }
+            Happening::Ready { process, .. } => {
+                last(&mut bars, process).into_iter().for_each(|bar| bar.ready_ns = *at_ns);
+            }
+            _ => {}
+        }
+    }
+    bars
+}
+
+/// The fault that the process suffers: one at a time.
+fn last<'a>(bars: &'a mut [Bar], process: &str) -> Option<&'a mut Bar> {
+    bars.iter_mut().rev().find(|bar| bar.process == process)
 }

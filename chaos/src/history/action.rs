@@ -30,7 +30,8 @@ pub enum Action {
     AddToCart(Units),
     RemoveFromCart(Units),
     DisplayCart,
-    SaveCart,
+    /// Only if the saved cart has this version, if one is given.
+    SaveCart(Option<u64>),
     ClearCart,
     /// With what the buyer knew to be in the cart.
     MakePurchase(Vec<Units>),

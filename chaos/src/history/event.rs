@@ -4,7 +4,7 @@ use serde::ser::{Error, SerializeStruct};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{Action, Answer};
+use super::{Action, Answer, ItemSeen};
 
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -23,6 +23,8 @@ pub enum Outcome {
 pub struct Event {
     /// Who did it. A client does one thing after the other.
     pub client: u32,
+    /// In which session, by a number of this run; `None` without one.
+    pub session: Option<u32>,
     /// What.
     pub action: Action,
     /// What it is about: an item id, `cart:…`, `seller:…`.
@@ -50,6 +52,16 @@ impl Event {
         self.outcome != Outcome::Fail
     }
 
+    /// The items that it was shown, as they were at one moment.
+    #[must_use]
+    pub fn items_seen(&self) -> &[ItemSeen] {
+        match (&self.action, &self.answer) {
+            (Action::GetItem, Answer::Item(item)) => std::slice::from_ref(item),
+            (Action::ListItems | Action::SearchItems { .. }, Answer::Items(items)) => items,
+            _ => &[],
+        }
+    }
+
     /// The name of the operation, and its argument.
     ///
     /// # Errors
@@ -65,7 +77,7 @@ impl Event {
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (name, argument) = self.operation().map_err(S::Error::custom)?;
-        let mut line = serializer.serialize_struct("Event", 8)?;
+        let mut line = serializer.serialize_struct("Event", 9)?;
         line.serialize_field("client", &self.client)?;
         line.serialize_field("op", &name)?;
         line.serialize_field("key", &self.key)?;
@@ -74,6 +86,7 @@ impl Serialize for Event {
         line.serialize_field("outcome", &self.outcome)?;
         line.serialize_field("start_ns", &self.start_ns)?;
         line.serialize_field("end_ns", &self.end_ns)?;
+        line.serialize_field("session", &self.session)?;
         line.end()
     }
 }
@@ -88,6 +101,7 @@ mod tests {
     fn a_line_has_the_fields_that_readers_expect() {
         let event = Event {
             client: 7,
+            session: Some(3),
             action: Action::SetPrice(Cents(1234)),
             key: ItemId { category: 3, number: 17 }.to_string(),
             answer: Answer::Refused { code: "not_owner".into() },
@@ -96,7 +110,7 @@ mod tests {
             end_ns: Some(9),
         };
         let line = serde_json::to_string(&event).unwrap();
-        let expected = r#"{"client":7,"op":"set_price","key":"3-17","arg":"12.34","result":{"code":"not_owner"},"outcome":"fail","start_ns":5,"end_ns":9}"#;
+        let expected = r#"{"client":7,"op":"set_price","key":"3-17","arg":"12.34","result":{"code":"not_owner"},"outcome":"fail","start_ns":5,"end_ns":9,"session":3}"#;
         assert_eq!(line, expected);
         let event = Event {
             action: Action::GetItem,

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -17,6 +18,7 @@ pub const EVENTS_MAX: usize = 5_000_000;
 pub struct Recorder {
     origin: Instant,
     state: Mutex<State>,
+    sessions: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +44,11 @@ impl Recorder {
     /// The file can't be made.
     pub fn new(origin: Instant, file: Option<&Path>) -> io::Result<Self> {
         let file = file.map(File::create).transpose()?.map(BufWriter::new);
-        Ok(Recorder { origin, state: Mutex::new(State { file, ..State::default() }) })
+        Ok(Recorder {
+            origin,
+            state: Mutex::new(State { file, ..State::default() }),
+            sessions: AtomicU32::new(0),
+        })
     }
 
     /// Nanoseconds since the beginning of the run.
@@ -65,6 +71,11 @@ impl Recorder {
             state.error = Some(error);
         }
         state.events.push(event);
+    }
+
+    /// A number for a session that was opened.
+    pub fn new_session(&self) -> u32 {
+        self.sessions.fetch_add(1, Ordering::Relaxed)
     }
 
     /// No more operations should begin.

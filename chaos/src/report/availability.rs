@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::faults::{Bar, Fault};
 use crate::history::{Action, Answer, Event, Outcome};
 
 const MILLISECOND_NS: u64 = 1_000_000;
@@ -30,6 +31,8 @@ pub struct Availability {
     pub answered: f64,
     /// The longest times between one success and the next, by kind of operation.
     pub longest_gaps: Vec<Gap>,
+    /// The longest time without any success while each kind of fault went on or had just been undone.
+    pub gaps_by_fault: Vec<FaultGap>,
     /// How often each refusal and each failure came, by its code or text.
     pub errors: BTreeMap<String, u64>,
 }
@@ -45,10 +48,24 @@ pub struct Gap {
     pub at_s: f64,
 }
 
+/// The longest time without a success that a kind of fault came with. Faults that overlap share it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FaultGap {
+    /// Which fault.
+    pub fault: Fault,
+    /// How often it was inflicted.
+    pub times: usize,
+    /// How long.
+    pub ms: f64,
+}
+
+/// How long after a fault was undone a gap still counts as its doing.
+const AFTERMATH_NS: u64 = 2_000 * MILLISECOND_NS;
+
 impl Availability {
     /// Figures of the operations that began in this span of the history's clock.
     #[must_use]
-    pub fn of(history: &[Event], from_ns: u64, to_ns: u64) -> Self {
+    pub fn of(history: &[Event], bars: &[Bar], from_ns: u64, to_ns: u64) -> Self {
         let within = |event: &&Event| (from_ns..to_ns).contains(&event.start_ns);
         let events: Vec<&Event> = history.iter().filter(within).collect();
         let mut figures = Availability { operations: events.len() as u64, ..Availability::default() };
@@ -74,6 +91,7 @@ impl Availability {
             }),
         ]
         .to_vec();
+        figures.gaps_by_fault = gaps_by_fault(&events, bars, from_ns, to_ns);
         figures
     }
 
@@ -105,7 +123,26 @@ fn is_product_write(action: &Action) -> bool {
 
 fn is_customer_write(action: &Action) -> bool {
     use Action::{AddToCart, ClearCart, LoginBuyer, LogoutBuyer, RemoveFromCart, SaveCart};
-    matches!(action, AddToCart(_) | RemoveFromCart(_) | SaveCart | ClearCart | LoginBuyer | LogoutBuyer)
+    matches!(action, AddToCart(_) | RemoveFromCart(_) | SaveCart(_) | ClearCart | LoginBuyer | LogoutBuyer)
+}
+
+fn gaps_by_fault(events: &[&Event], bars: &[Bar], from_ns: u64, to_ns: u64) -> Vec<FaultGap> {
+    let mut ends: Vec<u64> =
+        events.iter().filter(|event| event.is_ok()).filter_map(|event| event.end_ns).collect();
+    ends.extend([from_ns, to_ns]);
+    ends.sort_unstable();
+    let mut by_fault: BTreeMap<Fault, FaultGap> = BTreeMap::new();
+    for bar in bars {
+        let gap = by_fault.entry(bar.fault).or_insert(FaultGap { fault: bar.fault, times: 0, ms: 0.0 });
+        gap.times += 1;
+        let until = bar.ready_ns.saturating_add(AFTERMATH_NS);
+        // The pairs of successes that have some of the fault between them.
+        let first = ends.partition_point(|end| *end <= bar.from_ns).saturating_sub(1);
+        let touched = ends[first..].windows(2).take_while(|pair| pair[0] < until);
+        let longest = touched.map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+        gap.ms = gap.ms.max(longest as f64 / 1e6);
+    }
+    by_fault.into_values().collect()
 }
 
 fn gap(of: &'static str, events: &[&Event], from_ns: u64, to_ns: u64, kind: impl Fn(&Event) -> bool) -> Gap {
@@ -124,7 +161,16 @@ mod tests {
     fn event(start_ms: u64, took_ms: Option<u64>, outcome: Outcome, answer: Answer) -> Event {
         let start_ns = start_ms * MILLISECOND_NS;
         let end_ns = took_ms.map(|took| start_ns + took * MILLISECOND_NS);
-        Event { client: 0, action: Action::GetItem, key: "1-1".into(), answer, outcome, start_ns, end_ns }
+        Event {
+            client: 0,
+            session: None,
+            action: Action::GetItem,
+            key: "1-1".into(),
+            answer,
+            outcome,
+            start_ns,
+            end_ns,
+        }
     }
 
     #[test]
@@ -137,7 +183,7 @@ mod tests {
             event(2_700, None, Outcome::Info, none()),
             event(9_999, Some(1), Outcome::Ok, Answer::Nothing),
         ];
-        let figures = Availability::of(&history, 0, 3_000 * MILLISECOND_NS);
+        let figures = Availability::of(&history, &[], 0, 3_000 * MILLISECOND_NS);
         assert_eq!(
             (figures.operations, figures.ok, figures.refused, figures.failed, figures.unknown),
             (4, 2, 1, 0, 1)
@@ -151,8 +197,27 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_of_fault_has_the_longest_gap_that_it_came_with() {
+        let ok = |start_ms| event(start_ms, Some(1), Outcome::Ok, Answer::Nothing);
+        let history = [0, 100, 900, 1_000, 9_000, 9_100].map(ok);
+        let bar = |fault, from_ms: u64, ready_ms: u64| Bar {
+            fault,
+            process: "product-1".into(),
+            from_ns: from_ms * MILLISECOND_NS,
+            undone_ns: ready_ms * MILLISECOND_NS,
+            ready_ns: ready_ms * MILLISECOND_NS,
+        };
+        let bars =
+            [bar(Fault::Kill, 200, 300), bar(Fault::Pause, 9_050, 9_060), bar(Fault::Pause, 9_070, 9_080)];
+        let figures = Availability::of(&history, &bars, 0, 9_200 * MILLISECOND_NS);
+        let gaps: Vec<(Fault, usize, f64)> =
+            figures.gaps_by_fault.iter().map(|gap| (gap.fault, gap.times, gap.ms)).collect();
+        assert_eq!(gaps, [(Fault::Kill, 1, 8_000.0), (Fault::Pause, 2, 100.0)]);
+    }
+
+    #[test]
     fn an_empty_history_has_one_gap() {
-        let figures = Availability::of(&[], 0, 1_000 * MILLISECOND_NS);
+        let figures = Availability::of(&[], &[], 0, 1_000 * MILLISECOND_NS);
         assert_eq!((figures.operations, figures.longest_gaps[0].ms), (0, 1_000.0));
     }
 }

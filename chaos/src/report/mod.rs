@@ -1,18 +1,23 @@
 //! What is told of a run, for people and for machines.
 
 mod availability;
+mod course;
+mod html;
+mod picture;
 mod print;
 
 use std::path::Path;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::check::Check;
-use crate::faults::{CustomerNodes, Entry, Plan};
+use crate::faults::{Bar, CustomerNodes, Entry, Happening, Plan};
 use crate::readings::Readings;
 
-pub use availability::{Availability, Gap};
+pub use availability::{Availability, FaultGap, Gap};
+pub use course::{Counts, Course};
 pub use print::print;
 
 /// How a run ended.
@@ -54,6 +59,10 @@ pub struct Report {
     pub clients: usize,
     /// What happened to the cluster.
     pub timeline: Vec<Entry>,
+    /// The faults among it, from beginning to end.
+    pub bars: Vec<Bar>,
+    /// How the workload went meanwhile.
+    pub course: Course,
     /// How the marketplace served its clients.
     pub availability: Availability,
     /// What was checked.
@@ -71,6 +80,26 @@ impl Report {
         let file = std::fs::File::create(path)?;
         serde_json::to_writer_pretty(std::io::BufWriter::new(file), self)?;
         Ok(())
+    }
+
+    /// Writes it as a page that needs nothing else.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn write_page(&self, path: &Path) -> std::io::Result<()> {
+        std::fs::write(path, html::page(self))
+    }
+
+    /// The plan's name, as on the command line.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        self.plan.kind.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// How many faults of the plan were left out.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.timeline.iter().filter(|entry| matches!(entry.happening, Happening::LeftOut { .. })).count()
     }
 
     /// How long the workload ran.

@@ -5,17 +5,18 @@ use comfy_table::{ContentArrangement, Table};
 
 use super::{Ending, Report};
 use crate::check::Check;
-use crate::faults::Happening;
 
 /// Prints what people want to know of a run.
 pub fn print(report: &Report) {
     let availability = &report.availability;
-    let killed =
-        report.timeline.iter().filter(|entry| matches!(entry.happening, Happening::Killed { .. })).count();
     println!();
     println!(
-        "{} operations of {} clients in {:.1} s, {killed} processes killed",
-        availability.operations, report.clients, report.seconds
+        "{} operations of {} clients in {:.1} s; {} faults, {} left out",
+        availability.operations,
+        report.clients,
+        report.seconds,
+        report.bars.len(),
+        report.left_out()
     );
     println!(
         "  done {}, refused {}, failed {}, outcome unknown {}",
@@ -29,6 +30,9 @@ pub fn print(report: &Report) {
     );
     for gap in &availability.longest_gaps {
         println!("  longest time without a success, {}: {:.0} ms, at {:.1} s", gap.of, gap.ms, gap.at_s);
+    }
+    for gap in &availability.gaps_by_fault {
+        println!("  while a process was {} ({} times): {:.0} ms", gap.fault, gap.times, gap.ms);
     }
     for (error, count) in &availability.errors {
         println!("  {count} × {error}");
@@ -54,7 +58,11 @@ fn table(checks: &[Check]) -> Table {
     table.set_header(["check", "promise", "examined", "result"]);
     for check in checks {
         let found = check.violations.len() as u64 + check.more;
-        let result = if check.held() { "held".to_owned() } else { format!("BROKEN, {found} times") };
+        let result = match (check.held(), check.undecided.as_slice()) {
+            (true, []) => "held".to_owned(),
+            (true, undecided) => format!("held, {} undecided", undecided.len()),
+            (false, _) => format!("BROKEN, {found} times"),
+        };
         table.add_row([check.name.to_owned(), check.promise.to_owned(), check.examined.to_string(), result]);
     }
     table

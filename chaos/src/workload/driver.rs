@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agora_clients::Error;
+use agora_clients::model::Session;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct Driver {
     pub client: u32,
     pub rng: StdRng,
+    /// The session that the client's calls belong to.
+    pub session: Option<u32>,
     recorder: Arc<Recorder>,
     pause_max: Duration,
 }
@@ -36,6 +39,23 @@ pub(super) enum Done<T> {
     Unknown,
 }
 
+/// What came of sending a change again and again.
+struct Repeated<T> {
+    result: Result<T, Error>,
+    /// It failed, and yet may have happened.
+    unknown: bool,
+}
+
+impl<T> From<Repeated<T>> for Done<T> {
+    fn from(repeated: Repeated<T>) -> Self {
+        match repeated.result {
+            Ok(result) => Done::Ok(result),
+            Err(_) if repeated.unknown => Done::Unknown,
+            Err(_) => Done::Not,
+        }
+    }
+}
+
 impl<T> Done<T> {
     pub fn ok(self) -> Option<T> {
         match self {
@@ -49,7 +69,12 @@ impl Driver {
     pub fn new(client: u32, seed: u64, recorder: Arc<Recorder>, pause_max: Duration) -> Self {
         // Each client has a stream of its own, so that one more client changes nobody else's choices.
         let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(u64::from(client));
-        Driver { client, rng: StdRng::seed_from_u64(seed), recorder, pause_max }
+        Driver { client, rng: StdRng::seed_from_u64(seed), session: None, recorder, pause_max }
+    }
+
+    /// A number below this one.
+    pub fn random(&mut self, below: u64) -> u64 {
+        self.rng.random_range(0..below.max(1))
     }
 
     /// A moment of rest. False when it is time to stop.
@@ -89,6 +114,30 @@ impl Driver {
         answer: impl FnOnce(&T) -> Answer,
     ) -> Done<T> {
         let start_ns = self.recorder.now_ns();
+        let done = self.repeat(call).await;
+        self.note(&done, action, key.into(), answer, start_ns);
+        done.into()
+    }
+
+    /// A login: what the client does from here on belongs to the session that it opened. False if that did not work.
+    pub async fn login<F: Future<Output = Result<Session, Error>>>(
+        &mut self,
+        action: Action,
+        key: impl Into<String>,
+        call: impl Fn(String) -> F,
+    ) -> bool {
+        let start_ns = self.recorder.now_ns();
+        let done = self.repeat(call).await;
+        self.session = done.result.is_ok().then(|| self.recorder.new_session());
+        let answer = |session: &Session| Answer::User { user_id: session.user_id };
+        self.note(&done, action, key.into(), answer, start_ns);
+        self.session.is_some()
+    }
+
+    async fn repeat<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        call: impl Fn(String) -> F,
+    ) -> Repeated<T> {
         let give_up = Instant::now() + PATIENCE;
         let idempotency_key = uuid::Uuid::new_v4().to_string();
         let mut unknown = false;
@@ -106,21 +155,28 @@ impl Driver {
             }
             tokio::time::sleep(PAUSE).await;
         };
-        let (outcome, answer) = match &result {
+        Repeated { unknown: unknown && result.is_err(), result }
+    }
+
+    fn note<T>(
+        &self,
+        done: &Repeated<T>,
+        action: Action,
+        key: String,
+        answer: impl FnOnce(&T) -> Answer,
+        start_ns: u64,
+    ) {
+        let (outcome, answer) = match &done.result {
             Ok(result) => (Outcome::Ok, answer(result)),
-            Err(error) => (if unknown { Outcome::Info } else { Outcome::Fail }, no(error)),
+            Err(error) => (if done.unknown { Outcome::Info } else { Outcome::Fail }, no(error)),
         };
-        self.record(action, key.into(), answer, outcome, start_ns);
-        match result {
-            Ok(result) => Done::Ok(result),
-            Err(_) if unknown => Done::Unknown,
-            Err(_) => Done::Not,
-        }
+        self.record(action, key, answer, outcome, start_ns);
     }
 
     fn record(&self, action: Action, key: String, answer: Answer, outcome: Outcome, start_ns: u64) {
         let end_ns = (outcome != Outcome::Info).then(|| self.recorder.now_ns());
-        self.recorder.add(Event { client: self.client, action, key, answer, outcome, start_ns, end_ns });
+        let Driver { client, session, .. } = *self;
+        self.recorder.add(Event { client, session, action, key, answer, outcome, start_ns, end_ns });
     }
 }
 

@@ -1,12 +1,13 @@
 //! Real buyers and sellers, through the client library, as fast as a pause between their calls lets them.
 //!
-//! Each thing that is checked to the letter has one writer: an item's price its seller, a cart and a saved cart their buyer.
-//! What many change at once (stock, the number of votes) is checked by adding up.
+//! Most things have one writer, as they mostly have: an item's price its seller, a cart its buyer. Rivals change the same things
+//! at the same time. Stock is what many change by buying.
 
 mod account;
 mod driver;
 mod market;
 mod names;
+mod rivals;
 mod saver;
 mod seller;
 mod shopper;
@@ -33,6 +34,8 @@ pub struct Size {
     pub shoppers: u32,
     /// Buyers who fill and save their carts, and never buy.
     pub savers: u32,
+    /// Clients who share a seller's and a buyer's account and change the same things at the same time.
+    pub rivals: u32,
     /// The longest pause between two calls of a client.
     pub pause_max: Duration,
 }
@@ -79,6 +82,7 @@ pub struct Workload {
     sellers: Vec<seller::Seller>,
     shoppers: Vec<shopper::Shopper>,
     savers: Vec<saver::Saver>,
+    rivals: rivals::Rivals,
 }
 
 impl Workload {
@@ -92,7 +96,12 @@ impl Workload {
         let mut driver = || {
             Driver::new(numbers.next().unwrap_or(u32::MAX), place.seed, Arc::clone(recorder), size.pause_max)
         };
-        let mut workload = Workload { sellers: Vec::new(), shoppers: Vec::new(), savers: Vec::new() };
+        let mut workload = Workload {
+            sellers: Vec::new(),
+            shoppers: Vec::new(),
+            savers: Vec::new(),
+            rivals: rivals::Rivals::default(),
+        };
         for _ in 0..size.sellers {
             workload.sellers.push(seller::Seller::set_up(driver(), place, Arc::clone(&market)).await?);
         }
@@ -102,17 +111,20 @@ impl Workload {
         for _ in 0..size.savers {
             workload.savers.push(saver::Saver::set_up(driver(), place, Arc::clone(&market)).await?);
         }
+        workload.rivals = rivals::Rivals::set_up(size.rivals, driver, place, &market).await?;
         Ok(workload)
     }
 
     /// Who takes part.
     #[must_use]
     pub fn people(&self) -> People {
-        let buyers = self.shoppers.iter().map(|shopper| shopper.person.clone());
-        People {
-            sellers: self.sellers.iter().map(|seller| seller.person.clone()).collect(),
-            buyers: buyers.chain(self.savers.iter().map(|saver| saver.person.clone())).collect(),
-        }
+        let shared = self.rivals.people();
+        let sellers =
+            self.sellers.iter().map(|seller| &seller.person).chain(shared.map(|(seller, _)| seller));
+        let shoppers = self.shoppers.iter().map(|shopper| &shopper.person);
+        let savers = self.savers.iter().map(|saver| &saver.person);
+        let buyers = shoppers.chain(savers).chain(shared.map(|(_, buyer)| buyer));
+        People { sellers: sellers.cloned().collect(), buyers: buyers.cloned().collect() }
     }
 
     /// Lets everybody do what they do until told to stop, each finishing the call that is under way.
@@ -141,7 +153,16 @@ impl Workload {
                 saver
             });
         }
+        let mut rivals = JoinSet::new();
+        for mut rival in self.rivals.all {
+            let stop = stop.clone();
+            rivals.spawn(async move {
+                rival.run(&stop).await;
+                rival
+            });
+        }
         Workload {
+            rivals: rivals::Rivals { all: rivals.join_all().await },
             sellers: sellers.join_all().await,
             shoppers: shoppers.join_all().await,
             savers: savers.join_all().await,
@@ -152,6 +173,9 @@ impl Workload {
     pub async fn look_back(&mut self) {
         for saver in &mut self.savers {
             saver.look_back().await;
+        }
+        for rival in &mut self.rivals.all {
+            rival.look_back().await;
         }
     }
 }

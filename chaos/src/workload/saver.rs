@@ -24,8 +24,8 @@ pub(super) struct Saver {
 }
 
 impl Saver {
-    pub async fn set_up(driver: Driver, place: &Place, market: Arc<Market>) -> anyhow::Result<Self> {
-        let (person, client) = account::arrive(&driver, place).await?;
+    pub async fn set_up(mut driver: Driver, place: &Place, market: Arc<Market>) -> anyhow::Result<Self> {
+        let (person, client) = account::buyer(&mut driver, place).await?;
         Ok(Saver { person, driver, client, market, cart: CartSeen::default() })
     }
 
@@ -106,7 +106,7 @@ impl Saver {
             async move { client.save_cart(None).await }
         };
         let done =
-            self.driver.change(Action::SaveCart, self.key(), call, |saved| Answer::Saved(*saved)).await;
+            self.driver.change(Action::SaveCart(None), self.key(), call, |saved| Answer::Saved(*saved)).await;
         if matches!(done, Done::Unknown) {
             self.come_back().await;
         }
@@ -131,7 +131,7 @@ impl Saver {
             async move { client.logout().await }
         };
         self.driver.change(Action::LogoutBuyer, self.key(), call, |()| Answer::Nothing).await;
-        if account::login(&self.driver, &self.person, &self.client).await {
+        if account::login_buyer(&mut self.driver, &self.person, &self.client).await {
             self.display().await;
         }
     }

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use agora_clients::model::{Condition, NewAccount, NewItem, Page};
-use agora_clients::{Cents, ItemId, SellerClient, Start};
-use anyhow::Context;
+use agora_clients::model::{Condition, NewItem, Page};
+use agora_clients::{Cents, ItemId, SellerClient};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::{Done, Driver};
 use super::market::{ATTIC, CATEGORIES, KEYWORDS, Known, Market, Supply};
-use super::names::PASSWORD;
-use super::{Person, Place, client_options};
+use super::{Person, Place, account};
 use crate::history::{Action, Answer, ItemSeen, Offer};
 
 /// Items that a seller begins with: one in two does not run out.
@@ -39,28 +37,8 @@ struct Own {
 }
 
 impl Seller {
-    pub async fn set_up(driver: Driver, place: &Place, market: Arc<Market>) -> anyhow::Result<Self> {
-        let options =
-            agora_clients::ClientOptions { start: Start::At(driver.client as usize), ..client_options() };
-        let client = SellerClient::new(place.seller_servers.clone(), options)?;
-        let username = format!("seller-{}-{}", place.seed, driver.client);
-        let account = &NewAccount::new(&username, PASSWORD, "Chaos Seller");
-        let name = format!("seller:{username}");
-        let create = |key| {
-            let client = client.with_key(key);
-            async move { client.create_account(account).await }
-        };
-        let created =
-            driver.change(Action::CreateSeller, &name, create, |id| Answer::User { user_id: *id }).await;
-        let user_id = created.ok().with_context(|| format!("{username} can't get an account"))?;
-        let login = |key| {
-            let (client, username) = (client.with_key(key), &account.username);
-            async move { client.login(username, PASSWORD).await }
-        };
-        let opened = |session: &agora_clients::model::Session| Answer::User { user_id: session.user_id };
-        let session = driver.change(Action::LoginSeller, &name, login, opened).await;
-        session.ok().with_context(|| format!("{username} can't log in"))?;
-        let person = Person { client: driver.client, user_id, username };
+    pub async fn set_up(mut driver: Driver, place: &Place, market: Arc<Market>) -> anyhow::Result<Self> {
+        let (person, client) = account::seller(&mut driver, place).await?;
         let mut seller = Seller { person, driver, client, market, items: Vec::new() };
         for n in 0..FIRST_ITEMS {
             let supply = if n % 2 == 0 { Supply::Plenty } else { Supply::Scarce };

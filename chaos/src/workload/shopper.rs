@@ -25,8 +25,8 @@ pub(super) struct Shopper {
 }
 
 impl Shopper {
-    pub async fn set_up(driver: Driver, place: &Place, market: Arc<Market>) -> anyhow::Result<Self> {
-        let (person, client) = account::arrive(&driver, place).await?;
+    pub async fn set_up(mut driver: Driver, place: &Place, market: Arc<Market>) -> anyhow::Result<Self> {
+        let (person, client) = account::buyer(&mut driver, place).await?;
         Ok(Shopper { person, driver, client, market, cart: Some(CartSeen::default()) })
     }
 
@@ -105,7 +105,12 @@ impl Shopper {
         match done {
             Done::Ok(_) if self.cart.is_some() => self.cart = Some(CartSeen::default()),
             // What could not be bought once may never be: begin anew.
-            Done::Ok(_) | Done::Not | Done::Unknown => self.begin_anew().await,
+            Done::Ok(_) | Done::Not => self.begin_anew().await,
+            // It may yet buy whatever is in this session's cart.
+            Done::Unknown => {
+                self.cart = None;
+                self.begin_anew().await;
+            }
         }
     }
 
@@ -120,7 +125,9 @@ impl Shopper {
             self.driver.change(Action::ClearCart, self.cart_key(), call, |()| Answer::Nothing).await;
         self.cart = match cleared {
             Done::Ok(()) if !unknown => Some(CartSeen::default()),
-            _ if account::login(&self.driver, &self.person, &self.client).await => Some(CartSeen::default()),
+            _ if account::login_buyer(&mut self.driver, &self.person, &self.client).await => {
+                Some(CartSeen::default())
+            }
             _ => None,
         };
     }

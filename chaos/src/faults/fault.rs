@@ -1,0 +1,106 @@
+//! What can be done to a cluster, and to whom.
+
+use std::fmt;
+
+use agora_process::Role;
+use serde::Serialize;
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// kill -9, and a restart later.
+    Kill,
+    /// SIGTERM, and a restart later.
+    Terminate,
+    /// It stands still (SIGSTOP), and goes on later.
+    Pause,
+    /// Nothing reaches it and nothing comes from it, though connections stay.
+    Isolate,
+    /// All its connections break, and no new ones come about.
+    Disconnect,
+    /// Nothing reaches it.
+    Deafen,
+    /// Nothing comes from it.
+    Mute,
+    /// What reaches it, and comes from it, is late.
+    Slow,
+    /// kill -9, its data directory is deleted, and a restart later.
+    Wipe,
+    /// kill -9 of all nodes of a database at once, and a restart of all.
+    KillAll,
+    /// All nodes of a database are told to stop and started again, one after the other.
+    Roll,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fault::Kill => "killed",
+            Fault::Terminate => "told to stop",
+            Fault::Pause => "paused",
+            Fault::Isolate => "isolated",
+            Fault::Disconnect => "disconnected",
+            Fault::Deafen => "made deaf",
+            Fault::Mute => "made mute",
+            Fault::Slow => "slowed down",
+            Fault::Wipe => "killed, its data deleted",
+            Fault::KillAll => "killed with all others",
+            Fault::Roll => "restarted in its turn",
+        })
+    }
+}
+
+/// To whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// Some buyer frontend.
+    BuyerFrontend,
+    /// Some seller frontend.
+    SellerFrontend,
+    /// The leader of the product group.
+    ProductLeader,
+    /// Some product node that does not lead.
+    ProductFollower,
+    /// Some customer node.
+    CustomerNode,
+    /// The customer node whose turn it is.
+    CustomerSequencer,
+    /// All product nodes.
+    ProductGroup,
+    /// All customer nodes.
+    CustomerGroup,
+    /// The financial service.
+    Financial,
+}
+
+impl Target {
+    /// What it is.
+    #[must_use]
+    pub fn role(self) -> Role {
+        match self {
+            Target::BuyerFrontend => Role::Buyer,
+            Target::SellerFrontend => Role::Seller,
+            Target::ProductLeader | Target::ProductFollower | Target::ProductGroup => Role::Product,
+            Target::CustomerNode | Target::CustomerSequencer | Target::CustomerGroup => Role::Customer,
+            Target::Financial => Role::Financial,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Target::BuyerFrontend => "a buyer frontend",
+            Target::SellerFrontend => "a seller frontend",
+            Target::ProductLeader => "the product leader",
+            Target::ProductFollower => "a product follower",
+            Target::CustomerNode => "a customer node",
+            Target::CustomerSequencer => "the customer sequencer",
+            Target::ProductGroup => "all product nodes",
+            Target::CustomerGroup => "all customer nodes",
+            Target::Financial => "the financial service",
+        })
+    }
+}
