@@ -5,18 +5,17 @@ use std::hash::{Hash, Hasher};
 use crate::member::Member;
 
 impl Hash for Member {
-    /// Without the configuration, which never changes, without what is only counted, and without the generator of random delays,
-    /// on which no safety depends.
+    /// Without the configuration, which never changes, and without what is only counted.
     fn hash<H: Hasher>(&self, state: &mut H) {
         // By name and to the last, so that a new field is not forgotten here.
         let Member {
             config: _,
             counters: _,
-            random: _,
             me,
             incarnation,
             now,
             out,
+            random,
             promised,
             accepted,
             roster,
@@ -32,7 +31,7 @@ impl Hash for Member {
             change,
             heartbeat_due,
         } = self;
-        (me, incarnation, now, out, promised, accepted, roster).hash(state);
+        (me, incarnation, now, out, random, promised, accepted, roster).hash(state);
         (log, disk, own, pending, sequencing, acks).hash(state);
         (gaps, reads, peers, change, heartbeat_due).hash(state);
     }

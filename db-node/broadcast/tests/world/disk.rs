@@ -1,6 +1,7 @@
 //! A disk that forgets what was not synced: writes wait in a queue; a crash keeps some first part of it, and loses the rest.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{Hash, Hasher};
 
 use agora_broadcast::{Base, Durable, Entry, Epoch, Incarnation, PersistId, Slot, Write};
 
@@ -14,6 +15,16 @@ pub struct Disk {
     pub state_durable: Slot,
     /// The epochs of the applied slots that a crash may take the state back to.
     pub applied_epochs: BTreeMap<Slot, Epoch>,
+}
+
+impl Hash for Disk {
+    /// Without the ids of what waits, which only tell what comes first.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Disk { durable, waiting, applied, state_durable, applied_epochs } = self;
+        state.write_usize(waiting.len());
+        waiting.iter().for_each(|(_, writes)| writes.hash(state));
+        (durable, applied, state_durable, applied_epochs).hash(state);
+    }
 }
 
 impl Disk {

@@ -143,7 +143,7 @@ fn reason(reason: &Reason) -> String {
     }
 }
 
-fn describe(message: &Message) -> String {
+pub fn describe(message: &Message) -> String {
     let envelope = &message.envelope;
     let mut line = match &message.body {
         Body::Ack => "Ack".to_owned(),
