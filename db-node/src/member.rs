@@ -84,6 +84,13 @@ impl Running {
         }
     }
 
+    /// Gives up what the others would miss if it stopped: its leadership.
+    pub(crate) async fn hand_over(&self) {
+        if let Running::Raft { running, .. } = self {
+            running.hand_over().await;
+        }
+    }
+
     /// Stops it, and leaves its disk in order.
     pub(crate) async fn stop(self) {
         match self {

@@ -102,6 +102,7 @@ async fn serve(
     };
     // While calls are drained the member still talks to its peers, or none of them would be answered.
     if outcome.is_ok() {
+        running.hand_over().await;
         service.drain(DRAIN).await;
     }
     running.stop().await;

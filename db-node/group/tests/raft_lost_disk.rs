@@ -3,6 +3,8 @@
 
 #[path = "support/raft_group.rs"]
 mod raft_group;
+#[path = "support/relay.rs"]
+mod relay;
 mod support;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use agora_proto::raft::raft_reply::Body as Reply;
 use agora_proto::raft::raft_request::Body as Request;
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::link::LinkError;
@@ -32,6 +32,8 @@ const BATCH_BYTES: usize = 512 << 10;
 const BATCHES_UNDER_WAY: usize = 3;
 /// A pause before the next attempt, after one that found no leader where one was expected.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How long one who leads no more may take to answer.
+const LAST_WORD: Duration = Duration::from_millis(50);
 /// When callers are asked to come back if the leader has too much to do.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 
@@ -179,11 +181,16 @@ fn unknown(batch: Vec<Waiting>, why: &str) {
 async fn forward(view: &View, leader: NodeId, commands: Vec<Bytes>) -> Proposed {
     let mut changes = view.leader_changes();
     let request = view.links.request(leader, Request::Forward(pb::Forward { commands }));
-    let another = changes.wait_for(|now| now.node.is_some_and(|node| node != leader));
+    let another = async {
+        // An error means that the node is stopping.
+        let _ = changes.wait_for(|now| now.node.is_some_and(|node| node != leader)).await;
+        // A leader that has handed over is about to say what became of it.
+        sleep(LAST_WORD).await;
+    };
     let reply = tokio::select! {
         reply = request => reply,
         // An old leader may be stopped, or cut off, and never answer.
-        _ = another => Err(LinkError::Broken),
+        () = another => Err(LinkError::Broken),
     };
     match reply {
         Ok(Reply::Forward(reply)) => match Outcome::try_from(reply.outcome) {

@@ -1,16 +1,24 @@
 //! When and by whom a new leader is elected.
 //!
-//! openraft's own timers wait long, so that nothing is disturbed on a busy machine. What makes a change of leaders fast is
-//! this: a broken connection to the leader is noticed at once, by all. The followers then try in turn, some milliseconds
-//! apart. A candidate first asks whether an election is worth while (a pre-vote). A peer grants that if it, too, finds the
-//! leader lost and if the candidate's log is not behind its own; with it, it gives up its loyalty to the old leader, which
-//! openraft would otherwise make it keep until a lease has run out. With a majority of grants the candidate is elected by
-//! openraft's usual rules: nothing here is needed for safety, it only makes votes likely to be granted.
+//! openraft's own timers are off. What makes a change of leaders fast is this: a broken connection to the leader is noticed
+//! at once, by all. The followers then try in turn, some milliseconds apart. A candidate goes three steps:
+//!
+//! 1. It asks all whether an election is worth while (a pre-vote). A peer agrees if it, too, finds the leader lost and if
+//!    the candidate's log is not behind its own. This changes nothing, so that a node which is cut off, and asks again and
+//!    again, disturbs nobody when it is back.
+//! 2. With a majority it asks all to be free for it (a release): to give up their loyalty to the old leader, which openraft
+//!    would otherwise make them keep until a lease has run out.
+//! 3. With a majority it stands, and is elected by openraft's usual rules. Nothing before is needed for safety: it only
+//!    makes votes likely to be granted.
 //!
 //! Giving up the loyalty is done by raising the vote: as if the candidate, not yet elected, had sent a snapshot of nothing.
 //! In Raft a higher vote may always be adopted, and being adopted so does not count as granted: that it is only when the
 //! candidate's real vote request has come, with which the logs are compared again.
+//!
+//! On a machine that has no time for its processes everything takes longer, elections too, and elections that cut each
+//! other off would never end. So patience doubles with each election that brought nobody to power.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,43 +28,59 @@ use agora_proto::raft::raft_reply::Body as Reply;
 use agora_proto::raft::raft_request::Body as Request;
 use futures::stream::{FuturesUnordered, StreamExt};
 use openraft::ServerState;
+use parking_lot::Mutex;
 use rand::Rng;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::log_store::LogStore;
-use super::types::{NodeId, RecordSource, Snapshot, SnapshotData, SnapshotMeta, SnapshotRecords, Vote};
+use super::types::{
+    Membership, NodeId, RecordSource, Snapshot, SnapshotData, SnapshotMeta, SnapshotRecords, Vote,
+};
 use super::view::{SILENCE, View};
 use super::wire;
 
 /// How often the leader's signs of life are looked at, besides when a connection breaks.
 const TICK: Duration = Duration::from_millis(50);
-/// How long a pre-vote may take.
-const PRE_VOTE_TIMEOUT: Duration = Duration::from_millis(150);
-/// How long a candidate waits for openraft's election to end.
-const ELECTION_TIMEOUT: Duration = Duration::from_millis(150);
+/// How long each of a candidate's steps may take, at first.
+const STEP_TIMEOUT: Duration = Duration::from_millis(150);
 /// By how much later each further follower in turn begins.
 const TURN: Duration = Duration::from_millis(15);
+/// So often patience doubles at most.
+const DOUBLINGS_MAX: u32 = 4;
 
 /// Takes part in elections.
 #[derive(Clone)]
 pub(crate) struct Election {
-    pub(crate) view: View,
-    pub(crate) log: LogStore,
+    view: View,
+    log: LogStore,
+    /// Whom this node, while it leads, has named as the next leader.
+    successor: Arc<Mutex<Option<NodeId>>>,
 }
 
 impl Election {
+    pub(crate) fn new(view: View, log: LogStore) -> Election {
+        Election { view, log, successor: Arc::default() }
+    }
+
     /// Watches the leader, and tries to become it when it is lost, until openraft stops.
     pub(crate) async fn run(self) {
         let mut changes = self.view.leader_changes();
         let mut links: FuturesUnordered<_> =
             self.view.links.all().map(|link| next_change(link.changes())).collect();
-        let mut patience = patience();
+        let mut attempts = 0;
+        let mut patience = patience(attempts);
         loop {
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
                 Some(link) = links.next() => links.push(next_change(link)),
                 () = sleep(TICK) => {},
+            }
+            if self.view.metrics().running_state.is_err() {
+                return;
+            }
+            if self.view.leader().is_some() && self.view.since_leader_change() > patience {
+                attempts = 0;
             }
             if !self.is_due(patience) {
                 continue;
@@ -65,16 +89,12 @@ impl Election {
             if !self.is_due(patience) {
                 continue;
             }
-            if self.pre_vote().await {
-                tracing::info!(node = %self.view.me, "standing for election");
-                if self.view.raft.trigger().elect().await.is_err() {
-                    return;
-                }
-                // Whoever is elected: its name ends the wait.
-                let elected = changes.wait_for(|leader| leader.node.is_some());
-                let _ = timeout(ELECTION_TIMEOUT, elected).await;
+            let step = STEP_TIMEOUT * 2_u32.pow(attempts);
+            if self.is_wanted(step).await {
+                self.stand(step).await;
+                attempts = (attempts + 1).min(DOUBLINGS_MAX);
             }
-            patience = self::patience();
+            patience = self::patience(attempts);
             sleep(random(TURN * 2)).await;
         }
     }
@@ -107,31 +127,47 @@ impl Election {
         TURN * u32::try_from(turn).unwrap_or(0)
     }
 
-    /// Asks all voters whether an election is worth while.
-    async fn pre_vote(&self) -> bool {
-        let (term, voters) = {
-            let metrics = self.view.metrics();
-            (metrics.current_term + 1, metrics.membership_config.voter_ids().collect::<Vec<_>>())
-        };
-        let majority = voters.len() / 2 + 1;
-        let request = pb::PreVote {
-            candidate: self.view.me.to_bits(),
-            term,
-            last: self.log.last().map(wire::log_id_to_pb),
-        };
+    /// Asks whether an election is worth while.
+    async fn is_wanted(&self, limit: Duration) -> bool {
+        let last = self.log.last().map(wire::log_id_to_pb);
+        let (candidate, term) = (self.view.me.to_bits(), self.view.metrics().current_term + 1);
+        self.ask_all(Request::PreVote(pb::PreVote { candidate, term, last }), limit).await
+    }
+
+    /// Asks all to be free for this node, and then for their votes. Waits until somebody is elected, but not for long.
+    pub(crate) async fn stand(&self, limit: Duration) {
+        let (candidate, term) = (self.view.me.to_bits(), self.view.metrics().current_term + 1);
+        if !self.ask_all(Request::Release(pb::Release { candidate, term }), limit).await {
+            return;
+        }
+        tracing::info!(node = %self.view.me, "standing for election");
+        let mut changes = self.view.leader_changes();
+        if self.view.raft.trigger().elect().await.is_ok() {
+            // Whoever is elected: its name ends the wait.
+            let elected = changes.wait_for(|leader| leader.term >= term && leader.node.is_some());
+            let _ = timeout(limit, elected).await;
+        }
+    }
+
+    /// Asks all voters, and returns whether a majority agrees.
+    async fn ask_all(&self, request: Request, limit: Duration) -> bool {
+        let membership = self.view.metrics().membership_config.membership().clone();
         let ask = |voter: NodeId| {
-            let (links, request) = (self.view.links.clone(), Request::PreVote(request));
-            async move { timeout(PRE_VOTE_TIMEOUT, links.request(voter, request)).await }
+            let (links, request) = (self.view.links.clone(), request.clone());
+            async move { (voter, timeout(limit, links.request(voter, request)).await) }
         };
-        let mut replies: FuturesUnordered<_> =
-            voters.into_iter().filter(|voter| *voter != self.view.me).map(ask).collect();
-        let mut granted = 1;
-        while granted < majority {
-            match replies.next().await {
-                Some(Ok(Ok(Reply::PreVote(reply)))) if reply.granted => granted += 1,
-                Some(Ok(Ok(Reply::PreVote(reply)))) => self.catch_up(reply.vote).await,
-                Some(_) => {}
-                None => return false,
+        let others: BTreeSet<NodeId> =
+            membership.voter_ids().filter(|voter| *voter != self.view.me).collect();
+        let mut replies: FuturesUnordered<_> = others.into_iter().map(ask).collect();
+        let mut agreed = BTreeSet::from([self.view.me]);
+        while !is_majority(&membership, &agreed) {
+            let Some((voter, reply)) = replies.next().await else { return false };
+            match reply {
+                Ok(Ok(Reply::PreVote(reply) | Reply::Release(reply))) if reply.granted => {
+                    agreed.insert(voter);
+                }
+                Ok(Ok(Reply::PreVote(reply) | Reply::Release(reply))) => self.catch_up(reply.vote).await,
+                _ => {}
             }
         }
         true
@@ -156,23 +192,72 @@ impl Election {
     }
 
     /// Answers a candidate that asks whether an election is worth while.
-    pub(crate) async fn answer(&self, request: pb::PreVote) -> pb::PreVoteReply {
+    pub(crate) fn answer(&self, request: pb::PreVote) -> pb::PreVoteReply {
         let candidate = NodeId::from(request.candidate);
         let asked = Vote::new(request.term, candidate);
         let mine = self.view.metrics().vote;
-        let refusal = pb::PreVoteReply { granted: false, vote: Some(wire::vote_to_pb(mine)) };
-        let leads = self.view.leads();
-        if leads || candidate == self.view.me || !self.view.leader_is_lost(SILENCE) {
-            return refusal;
-        }
-        if request.last.map(wire::log_id) < self.log.last() {
-            return refusal;
-        }
-        if mine != asked && (asked <= mine || !self.adopt(asked).await) {
-            return refusal;
-        }
-        pb::PreVoteReply { granted: true, vote: Some(wire::vote_to_pb(asked)) }
+        let granted = candidate != self.view.me
+            && !self.view.leads()
+            && self.view.leader_is_lost(SILENCE)
+            && request.last.map(wire::log_id) >= self.log.last()
+            && (asked == mine || asked > mine);
+        pb::PreVoteReply { granted, vote: Some(wire::vote_to_pb(mine)) }
     }
+
+    /// Makes this node free for a candidate that a majority, or the leader itself, finds right.
+    pub(crate) async fn release(&self, request: pb::Release) -> pb::PreVoteReply {
+        let candidate = NodeId::from(request.candidate);
+        let asked = Vote::new(request.term, candidate);
+        let mine = self.view.metrics().vote;
+        // Who leads knows better, unless it is by its own will.
+        let free = !self.view.leads() || *self.successor.lock() == Some(candidate);
+        let granted =
+            candidate != self.view.me && free && (asked == mine || (asked > mine && self.adopt(asked).await));
+        pb::PreVoteReply { granted, vote: Some(wire::vote_to_pb(self.view.metrics().vote)) }
+    }
+
+    /// Follows the leader's wish that this node lead in its place.
+    pub(crate) async fn take_over(&self, request: pb::TakeOver) {
+        // A wish from an earlier term has come too late.
+        if self.may_stand() && self.view.metrics().current_term == request.term {
+            self.stand(STEP_TIMEOUT).await;
+        }
+    }
+
+    /// While this node leads: asks a follower to lead instead, and waits, but not for long, until another node does.
+    pub(crate) async fn hand_over_to(&self, successor: NodeId) {
+        *self.successor.lock() = Some(successor);
+        let term = self.view.metrics().current_term;
+        let mut changes = self.view.leader_changes();
+        let asked = self.view.links.request(successor, Request::TakeOver(pb::TakeOver { term }));
+        let done = async {
+            if asked.await.is_ok() {
+                // An error means that openraft has stopped.
+                let _ = changes.wait_for(|leader| leader.term > term && leader.node.is_some()).await;
+            }
+        };
+        let handed_over = timeout(STEP_TIMEOUT * 2, done).await.is_ok() && !self.view.leads();
+        *self.successor.lock() = None;
+        tracing::info!(%successor, handed_over, "asked a follower to lead");
+    }
+
+    /// While this node leads: leads no longer, because no majority follows.
+    pub(crate) async fn abdicate(&self) {
+        let (term, other) = {
+            let metrics = self.view.metrics();
+            (metrics.current_term, metrics.membership_config.voter_ids().find(|voter| *voter != self.view.me))
+        };
+        if let Some(other) = other {
+            tracing::warn!(term, "no majority follows this leader: it leads no longer");
+            // A vote for anybody else will do.
+            self.adopt(Vote::new(term + 1, other)).await;
+        }
+    }
+}
+
+/// Whether these nodes are a majority: while the membership changes, of the old and of the new voters.
+fn is_majority(membership: &Membership, nodes: &BTreeSet<NodeId>) -> bool {
+    membership.get_joint_config().iter().all(|config| config.intersection(nodes).count() > config.len() / 2)
 }
 
 /// The records of a snapshot that covers nothing, and that is therefore never installed.
@@ -184,9 +269,10 @@ impl RecordSource for Nothing {
     }
 }
 
-/// How long this node bears a silent leader: longer than it takes to help others, and not equally long everywhere.
-fn patience() -> Duration {
-    SILENCE + random(SILENCE)
+/// How long this node bears a silent leader: longer than it takes to help others, not equally long everywhere, and longer
+/// after elections that brought nobody to power.
+fn patience(attempts: u32) -> Duration {
+    (SILENCE + random(SILENCE)) * 2_u32.pow(attempts)
 }
 
 fn random(below: Duration) -> Duration {

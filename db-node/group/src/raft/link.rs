@@ -27,6 +27,9 @@ use super::types::NodeId;
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// How long a connection, and the peer's welcome on it, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
+/// A connection on which nothing arrives any more, as over a cut cable, is given up, and made anew when that can be done.
+const PING_AFTER: Duration = Duration::from_millis(1000);
+const PONG_WITHIN: Duration = Duration::from_millis(3000);
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_millis(300);
 /// Requests that wait to be written to the stream.
@@ -185,7 +188,12 @@ impl Link {
     async fn connect_and_serve(&self) -> Result<(), String> {
         let endpoint =
             Endpoint::from_shared(format!("http://{}", self.address)).map_err(|error| error.to_string())?;
-        let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
+        let endpoint = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING_AFTER)
+            .keep_alive_timeout(PONG_WITHIN)
+            .keep_alive_while_idle(true);
         let (requests, outgoing) = mpsc::channel(OUTGOING);
         let (peer, mut replies) = timeout(CONNECT_TIMEOUT, async {
             let channel = endpoint.connect().await.map_err(|error| chain(&error))?;

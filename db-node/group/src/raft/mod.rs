@@ -11,7 +11,7 @@
 //! | `state_machine`, `snapshot_*` | openraft's state machine over a [`Replica`], and snapshots on their way to a peer |
 //! | `link`, `network`, `service` | both ends of the streams between members |
 //! | `node_id`, `founding`, `membership` | who is a node of the group, at first and later |
-//! | `view`, `election` | who leads, and who is to lead next |
+//! | `view`, `election`, `leadership` | who leads, who is to lead next, and what a leader does to stay or to leave |
 //! | `upkeep`, `status` | what happens now and then |
 //!
 //! What holds: a vote and an entry are durable before they are acknowledged; the log is purged only below a position that
@@ -20,6 +20,7 @@
 mod commands;
 mod election;
 mod founding;
+mod leadership;
 mod link;
 mod log_cache;
 mod log_store;

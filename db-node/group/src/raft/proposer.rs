@@ -43,6 +43,7 @@ pub(crate) enum Proposed {
 #[derive(Clone, Debug)]
 pub(crate) struct Proposer {
     queue: mpsc::Sender<Proposal>,
+    under_way: Arc<Semaphore>,
 }
 
 /// The milliseconds since the Unix epoch on this node's clock.
@@ -55,7 +56,15 @@ impl Proposer {
     /// A proposer, and its task, which ends when all clones of the proposer are dropped.
     pub(crate) fn new(view: View) -> (Proposer, impl Future<Output = ()>) {
         let (queue, waiting) = mpsc::channel(PROPOSALS_MAX);
-        (Proposer { queue }, run(view, waiting))
+        let under_way = Arc::new(Semaphore::new(ENTRIES_UNDER_WAY));
+        (Proposer { queue, under_way: Arc::clone(&under_way) }, run(view, waiting, under_way))
+    }
+
+    /// Waits until no entry is under way, and lets none be made for as long as the result lives.
+    pub(crate) async fn pause(&self) -> Option<OwnedSemaphorePermit> {
+        let all = u32::try_from(ENTRIES_UNDER_WAY).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        Arc::clone(&self.under_way).acquire_many_owned(all).await.ok()
     }
 
     /// Proposes commands, and waits until they are applied here, however long that takes.
@@ -69,8 +78,7 @@ impl Proposer {
     }
 }
 
-async fn run(view: View, mut waiting: mpsc::Receiver<Proposal>) {
-    let under_way = Arc::new(Semaphore::new(ENTRIES_UNDER_WAY));
+async fn run(view: View, mut waiting: mpsc::Receiver<Proposal>, under_way: Arc<Semaphore>) {
     while let Some(first) = waiting.recv().await {
         let Ok(permit) = Arc::clone(&under_way).acquire_owned().await else { return };
         let mut proposals = vec![first];

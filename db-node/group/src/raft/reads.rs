@@ -21,7 +21,7 @@ use crate::replica::Replica;
 /// How long a query may take before its caller is told that it has failed.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long a leader may take to confirm before it is asked again, or another one is.
-const CONFIRM_TIMEOUT: Duration = Duration::from_millis(500);
+const CONFIRM_TIMEOUT: Duration = Duration::from_millis(2000);
 /// A pause between attempts to get a confirmation.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Queries that share one confirmation, at most.
@@ -113,26 +113,30 @@ impl<M: StateMachine> Reads<M> {
         loop {
             // Changes from here on end the pause below.
             changes.borrow_and_update();
-            let confirmed = match self.view.leader() {
-                Some(leader) if leader == self.view.me => {
-                    timeout(CONFIRM_TIMEOUT, self.read_index.confirm()).await.ok()
-                }
-                Some(leader) => {
-                    let request = self.view.links.request(leader, Request::ReadIndex(pb::ReadIndex {}));
-                    match timeout(CONFIRM_TIMEOUT, request).await {
-                        Ok(Ok(Reply::ReadIndex(reply))) => Some(reply.index),
-                        _ => None,
+            tokio::select! {
+                confirmed = timeout(CONFIRM_TIMEOUT, self.ask_leader()) => {
+                    if let Ok(Some(index)) = confirmed {
+                        return index;
                     }
-                }
-                None => None,
-            };
-            if let Some(index) = confirmed.flatten() {
-                return index;
+                },
+                // Whoever was asked leads no more, and may never answer.
+                _ = changes.changed() => continue,
             }
             tokio::select! {
                 _ = changes.changed() => {},
                 () = sleep(PAUSE) => {},
             }
+        }
+    }
+
+    async fn ask_leader(&self) -> Option<u64> {
+        let leader = self.view.leader()?;
+        if leader == self.view.me {
+            return self.read_index.confirm().await;
+        }
+        match self.view.links.request(leader, Request::ReadIndex(pb::ReadIndex {})).await {
+            Ok(Reply::ReadIndex(reply)) => reply.index,
+            _ => None,
         }
     }
 

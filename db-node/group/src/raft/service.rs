@@ -160,7 +160,7 @@ impl Inner {
                 Ok(Reply::Vote(wire::vote_reply_to_pb(&reply)))
             }
             Request::Snapshot(chunk) => {
-                self.view.heard_from_leader();
+                let _listening = chunk.vote.and_then(|vote| self.view.listen(wire::vote(vote)));
                 self.snapshots.receive(&self.view.raft, chunk).await.map(Reply::Snapshot)
             }
             Request::Forward(forward) => Ok(Reply::Forward(self.forwarded(forward).await)),
@@ -168,7 +168,12 @@ impl Inner {
                 let index = self.read_index.confirm().await;
                 Ok(Reply::ReadIndex(pb::ReadIndexReply { index }))
             }
-            Request::PreVote(request) => Ok(Reply::PreVote(self.election.answer(request).await)),
+            Request::PreVote(request) => Ok(Reply::PreVote(self.election.answer(request))),
+            Request::Release(request) => Ok(Reply::Release(self.election.release(request).await)),
+            Request::TakeOver(request) => {
+                self.election.take_over(request).await;
+                Ok(Reply::TakeOver(pb::Blank {}))
+            }
             Request::Probe(_) => {
                 let founded = self.view.raft.is_initialized().await.map_err(|error| error.to_string())?;
                 Ok(Reply::Probe(pb::ProbeReply { founded, node: self.view.me.to_bits() }))
@@ -179,11 +184,8 @@ impl Inner {
 
     async fn append(&self, request: pb::AppendEntries) -> Result<pb::AppendReply, String> {
         let request = wire::append(request).map_err(|malformed| malformed.0)?;
-        let from_leader = request.vote.committed;
+        let _listening = self.view.listen(request.vote);
         let reply = self.view.raft.append_entries(request).await.map_err(|error| error.to_string())?;
-        if from_leader && !matches!(reply, openraft::raft::AppendEntriesResponse::HigherVote(_)) {
-            self.view.heard_from_leader();
-        }
         Ok(wire::append_reply_to_pb(reply))
     }
 

@@ -25,16 +25,17 @@ use super::snapshot_receiver::SnapshotReceiver;
 use super::state_machine::{StateMachineStore, applied_index};
 use super::types::{NodeId, Raft, StorageError, Vote};
 use super::view::View;
-use super::{commands, founding, membership, status, upkeep};
+use super::{commands, founding, leadership, membership, status, upkeep};
 use crate::handle::{Command, Failure, GroupHandle, Query};
 use crate::replica::{Replica, ReplicaError, checksum};
 
 /// Commands, and queries, that may wait in front of the group; more are refused as overload.
 const QUEUE: usize = 8192;
-/// The leader speaks up at least every one and a half times this; an append has so long to be answered.
-const HEARTBEAT: Duration = Duration::from_millis(100);
-/// openraft's own patience with a silent leader: a fallback, see `election`.
-const FALLBACK_ELECTION: std::ops::Range<Duration> = Duration::from_millis(1000)..Duration::from_millis(2000);
+/// How long an append has to be answered before it is sent again. openraft calls this its heartbeat's interval; the real
+/// one is shorter (see `leadership`), because on a busy machine answers may well take longer than heartbeats should.
+const APPEND_TIMEOUT: Duration = Duration::from_millis(1000);
+/// How long a vote request has to be answered. openraft would also hold elections after this time; see `election`.
+const VOTE_TIMEOUT: std::ops::Range<Duration> = Duration::from_millis(1500)..Duration::from_millis(2000);
 /// Entries between two snapshots, and entries that stay in the log behind one for followers that lag a little.
 const SNAPSHOT_ENTRIES: u64 = 5000;
 const KEEP_ENTRIES: u64 = 1000;
@@ -91,11 +92,19 @@ pub enum StartError {
 /// A running member. Dropping it leaves the member running; stop it with [`Running::stop`].
 pub struct Running {
     raft: Raft,
+    leaving: Leaving,
     closing: CancellationToken,
     stop: CancellationToken,
     callers: TaskTracker,
     tasks: TaskTracker,
     sync: Box<dyn FnOnce() -> Result<(), ReplicaError> + Send + Sync>,
+}
+
+/// What it takes to hand over.
+struct Leaving {
+    view: View,
+    election: Election,
+    proposer: Proposer,
 }
 
 impl std::fmt::Debug for Running {
@@ -105,17 +114,28 @@ impl std::fmt::Debug for Running {
 }
 
 impl Running {
-    /// Stops gracefully: takes nothing new, finishes what is under way, makes the state durable.
+    /// Lets another member lead, if this one does: what is asked of it meanwhile waits a few milliseconds.
+    pub async fn hand_over(&self) {
+        let Leaving { view, election, proposer } = &self.leaving;
+        let handed_over = leadership::hand_over(view, election, proposer);
+        if timeout(GRACE, handed_over).await.is_err() {
+            tracing::warn!("can't hand over: what is under way does not end");
+        }
+    }
+
+    /// Stops gracefully: hands over, takes nothing new, finishes what is under way, makes the state durable.
     ///
     /// # Errors
     /// The state could not be made durable. Nothing acknowledged is lost by that: the log has it.
     pub async fn stop(self) -> Result<(), ReplicaError> {
+        self.hand_over().await;
         self.closing.cancel();
         self.callers.close();
         if timeout(GRACE, self.callers.wait()).await.is_err() {
             tracing::warn!("stopping with commands or queries under way");
         }
-        let Running { raft, stop, tasks, sync, .. } = self;
+        let Running { raft, leaving, stop, tasks, sync, .. } = self;
+        drop(leaving);
         shut_down(&raft, &stop, &tasks).await;
         tokio::task::spawn_blocking(sync).await.unwrap_or(Ok(()))
     }
@@ -156,9 +176,11 @@ fn config(cluster: &str) -> Config {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Config {
         cluster_name: cluster.into(),
-        heartbeat_interval: ms(HEARTBEAT),
-        election_timeout_min: ms(FALLBACK_ELECTION.start),
-        election_timeout_max: ms(FALLBACK_ELECTION.end),
+        heartbeat_interval: ms(APPEND_TIMEOUT),
+        election_timeout_min: ms(VOTE_TIMEOUT.start),
+        election_timeout_max: ms(VOTE_TIMEOUT.end),
+        enable_heartbeat: false,
+        enable_elect: false,
         max_payload_entries: APPEND_ENTRIES,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
         max_in_snapshot_log_to_keep: KEEP_ENTRIES,
@@ -226,7 +248,7 @@ pub async fn start<M: StateMachine>(
     let (view, follow) = View::new(me, raft.clone(), links.clone());
     let (proposer, propose) = Proposer::new(view.clone());
     let (read_index, confirm) = ReadIndex::new(raft.clone());
-    let election = Election { view: view.clone(), log: log.clone() };
+    let election = Election::new(view.clone(), log.clone());
 
     let closing = CancellationToken::new();
     let (command_queue, commands) = mpsc::channel::<Command>(QUEUE);
@@ -241,10 +263,12 @@ pub async fn start<M: StateMachine>(
     background.spawn(propose);
     background.spawn(confirm);
     background.spawn(election.clone().run());
+    background.spawn(leadership::run(view.clone(), election.clone()));
     background.spawn(founding::run(view.clone(), members));
     background.spawn(membership::run(view.clone()));
     background.spawn(status::run(view.clone(), log.clone(), applied.clone(), publish_status));
     background.spawn(upkeep::run(view.clone(), log, replica.clone(), proposer.clone()));
+    let leaving = Leaving { view: view.clone(), election: election.clone(), proposer: proposer.clone() };
     let callers = TaskTracker::new();
     let reads =
         Reads { view: view.clone(), read_index: read_index.clone(), applied, replica: replica.clone() };
@@ -275,7 +299,7 @@ pub async fn start<M: StateMachine>(
     let handle = GroupHandle::new(M::check, command_queue, query_queue, status, Arc::new(sum));
     let sync = Box::new(move || replica.sync().map(drop));
     let Background { stop, tasks } = background;
-    Ok((handle, service, Running { raft, closing, stop, callers, tasks, sync }))
+    Ok((handle, service, Running { raft, leaving, closing, stop, callers, tasks, sync }))
 }
 
 /// The tasks of a member, which end when it stops.

@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::link::Links;
-use super::types::{NodeId, Raft};
+use super::types::{NodeId, Raft, Vote};
 
 pub(crate) type Metrics = RaftMetrics<NodeId, openraft::BasicNode>;
 
-/// After this time without a word from the leader a node helps others to elect a new one. Heartbeats come every 150 ms.
+/// After this time without a word from the leader a node helps others to elect a new one. Heartbeats come every 100 ms.
 pub(crate) const SILENCE: Duration = Duration::from_millis(450);
 
 /// A view of the group. Cheap to clone.
@@ -23,8 +23,29 @@ pub(crate) struct View {
     pub(crate) links: Links,
     metrics: watch::Receiver<Metrics>,
     leader: watch::Receiver<Leader>,
-    heard: Arc<Mutex<Instant>>,
+    heard: Arc<Mutex<Heard>>,
     leader_changed: Arc<Mutex<Instant>>,
+}
+
+/// When the leader was heard from.
+#[derive(Debug)]
+struct Heard {
+    last: Instant,
+    /// How many of its words are being listened to at the moment.
+    listening: usize,
+}
+
+/// What the leader said is being dealt with: on a slow disk that takes long, and does not make the leader a silent one.
+pub(crate) struct Listening {
+    heard: Arc<Mutex<Heard>>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut heard = self.heard.lock();
+        heard.listening -= 1;
+        heard.last = Instant::now();
+    }
 }
 
 /// Who leads, in which term.
@@ -61,7 +82,7 @@ impl View {
                 }
             }
         };
-        let heard = Arc::new(Mutex::new(Instant::now()));
+        let heard = Arc::new(Mutex::new(Heard { last: Instant::now(), listening: 0 }));
         (View { me, raft, links, metrics, leader, heard, leader_changed }, follow)
     }
 
@@ -82,14 +103,19 @@ impl View {
         self.metrics.borrow().state == ServerState::Leader
     }
 
-    /// Notes that the leader was heard from.
-    pub(crate) fn heard_from_leader(&self) {
-        *self.heard.lock() = Instant::now();
+    /// Listens to a peer, if it is the leader by this vote, for as long as the result lives.
+    pub(crate) fn listen(&self, vote: Vote) -> Option<Listening> {
+        let is_leader = vote.committed && vote >= self.metrics().vote;
+        is_leader.then(|| {
+            self.heard.lock().listening += 1;
+            Listening { heard: Arc::clone(&self.heard) }
+        })
     }
 
     /// For how long the leader has been silent.
     pub(crate) fn silence(&self) -> Duration {
-        self.heard.lock().elapsed()
+        let heard = self.heard.lock();
+        if heard.listening > 0 { Duration::ZERO } else { heard.last.elapsed() }
     }
 
     /// For how long leader and term have been what they are.

@@ -14,7 +14,14 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::relay::{Network, Relay};
 use crate::support::{Counters, add, number};
+
+/// What connects members.
+enum Wires {
+    Direct,
+    Relayed,
+}
 
 /// How long anything may take on a busy machine before it counts as failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,6 +36,8 @@ pub struct Member {
 pub struct Group {
     root: tempfile::TempDir,
     members: Vec<(String, SocketAddr)>,
+    /// Where each member finds the others.
+    seen: Vec<Vec<(String, SocketAddr)>>,
     pub running: Vec<Option<Member>>,
 }
 
@@ -49,6 +58,15 @@ fn open(path: &Path, name: &str) -> Directory {
 
 impl Group {
     pub async fn start(count: usize) -> Group {
+        Group::start_over(count, Wires::Direct).await.0
+    }
+
+    /// A group whose members talk over links that can be cut.
+    pub async fn start_relayed(count: usize) -> (Group, Network) {
+        Group::start_over(count, Wires::Relayed).await
+    }
+
+    async fn start_over(count: usize, wires: Wires) -> (Group, Network) {
         // AGORA_LOG=info shows what the group does. Another test may have begun to show it.
         let filter = tracing_subscriber::EnvFilter::from_env("AGORA_LOG");
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
@@ -60,11 +78,23 @@ impl Group {
             |(at, listener): (usize, &TcpListener)| (format!("member-{at}"), listener.local_addr().unwrap());
         let members = listeners.iter().enumerate().map(address).collect();
         let root = tempfile::tempdir().unwrap();
-        let mut group = Group { root, members, running: (0..count).map(|_| None).collect() };
+        let members: Vec<(String, SocketAddr)> = members;
+        let mut seen = vec![members.clone(); count];
+        let mut relays = Vec::new();
+        if let Wires::Relayed = wires {
+            for from in 0..count {
+                for to in (0..count).filter(|to| *to != from) {
+                    let relay = Relay::start(from, to, members[to].1).await;
+                    seen[from][to].1 = relay.address;
+                    relays.push(relay);
+                }
+            }
+        }
+        let mut group = Group { root, members, seen, running: (0..count).map(|_| None).collect() };
         for (at, listener) in listeners.into_iter().enumerate() {
             group.start_on(at, listener).await;
         }
-        group
+        (group, Network { relays })
     }
 
     pub fn path(&self, member: usize) -> PathBuf {
@@ -87,7 +117,7 @@ impl Group {
         let (path, name) = (self.path(member), self.members[member].0.clone());
         let directory = tokio::task::spawn_blocking(move || open(&path, &name)).await.unwrap();
         let options =
-            RaftOptions { cluster: "test".into(), me: member, members: self.members.clone(), directory };
+            RaftOptions { cluster: "test".into(), me: member, members: self.seen[member].clone(), directory };
         let (handle, service, running) = start::<Counters>(options).await.unwrap();
         let hang_up = CancellationToken::new();
         let incoming = TcpListenerStream::new(listener);
