@@ -240,19 +240,6 @@ impl Election {
         *self.successor.lock() = None;
         tracing::info!(%successor, handed_over, "asked a follower to lead");
     }
-
-    /// While this node leads: leads no longer, because no majority follows.
-    pub(crate) async fn abdicate(&self) {
-        let (term, other) = {
-            let metrics = self.view.metrics();
-            (metrics.current_term, metrics.membership_config.voter_ids().find(|voter| *voter != self.view.me))
-        };
-        if let Some(other) = other {
-            tracing::warn!(term, "no majority follows this leader: it leads no longer");
-            // A vote for anybody else will do.
-            self.adopt(Vote::new(term + 1, other)).await;
-        }
-    }
 }
 
 /// Whether these nodes are a majority: while the membership changes, of the old and of the new voters.

@@ -109,3 +109,79 @@ async fn take(view: &View, step: Step) -> Result<(), String> {
     };
     changed.map(drop).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The node of a seat with its n-th disk.
+    fn node(seat: u64, disk: u64) -> NodeId {
+        NodeId::from(seat << 48 | disk)
+    }
+
+    fn nodes(of: &[(u64, u64)]) -> BTreeSet<NodeId> {
+        of.iter().map(|(seat, disk)| node(*seat, *disk)).collect()
+    }
+
+    fn membership(configs: &[&[(u64, u64)]], learners: &[(u64, u64)]) -> Membership {
+        let configs: Vec<_> = configs.iter().map(|config| nodes(config)).collect();
+        let all = configs.iter().flatten().copied().chain(nodes(learners));
+        let all: BTreeMap<_, _> = all.map(|node| (node, BasicNode::new(node))).collect();
+        Membership::new(configs, all)
+    }
+
+    fn present(of: &[(u64, u64)]) -> BTreeMap<NodeId, String> {
+        nodes(of).into_iter().map(|node| (node, "there".into())).collect()
+    }
+
+    const FOUNDERS: &[(u64, u64)] = &[(0, 1), (1, 1), (2, 1)];
+
+    #[test]
+    fn while_all_or_some_founders_are_there_nothing_changes() {
+        let founded = membership(&[FOUNDERS], &[]);
+        for there in [&[(1, 1), (2, 1)][..], &[(2, 1)], &[]] {
+            assert_eq!(next_step(&founded, &present(there), |_| true), None);
+        }
+    }
+
+    #[test]
+    fn a_new_disk_is_taken_in_first_and_votes_when_it_has_caught_up() {
+        let there = present(&[(1, 2), (2, 1)]);
+        let founded = membership(&[FOUNDERS], &[]);
+        assert_eq!(next_step(&founded, &there, |_| true), Some(Step::TakeIn(node(1, 2), "there".into())));
+        let learning = membership(&[FOUNDERS], &[(1, 2)]);
+        assert_eq!(next_step(&learning, &there, |_| false), None);
+        assert_eq!(
+            next_step(&learning, &there, |_| true),
+            Some(Step::Replace(nodes(&[(0, 1), (1, 2), (2, 1)])))
+        );
+        let replaced = membership(&[&[(0, 1), (1, 2), (2, 1)]], &[]);
+        assert_eq!(next_step(&replaced, &there, |_| true), None);
+    }
+
+    #[test]
+    fn a_change_that_a_leader_left_half_done_is_finished_first() {
+        let after: &[(u64, u64)] = &[(0, 1), (1, 2), (2, 1)];
+        let joint = membership(&[FOUNDERS, after], &[]);
+        let there = present(&[(1, 2), (2, 2)]);
+        assert_eq!(next_step(&joint, &there, |_| true), Some(Step::Finish(nodes(after))));
+    }
+
+    #[test]
+    fn a_learner_is_forgotten_when_another_disk_is_in_its_seat_and_not_before() {
+        let learning = membership(&[FOUNDERS], &[(1, 2)]);
+        assert_eq!(next_step(&learning, &present(&[(2, 1)]), |_| false), None);
+        let there = present(&[(1, 3), (2, 1)]);
+        assert_eq!(next_step(&learning, &there, |_| false), Some(Step::Forget(nodes(&[(1, 2)]))));
+    }
+
+    #[test]
+    fn a_seat_that_nobody_had_is_filled() {
+        let learning = membership(&[FOUNDERS], &[(3, 1)]);
+        let there = present(&[(1, 1), (2, 1), (3, 1)]);
+        assert_eq!(
+            next_step(&learning, &there, |_| true),
+            Some(Step::Replace(nodes(&[(0, 1), (1, 1), (2, 1), (3, 1)])))
+        );
+    }
+}

@@ -263,7 +263,7 @@ pub async fn start<M: StateMachine>(
     background.spawn(propose);
     background.spawn(confirm);
     background.spawn(election.clone().run());
-    background.spawn(leadership::run(view.clone(), election.clone()));
+    background.spawn(leadership::run(view.clone()));
     background.spawn(founding::run(view.clone(), members));
     background.spawn(membership::run(view.clone()));
     background.spawn(status::run(view.clone(), log.clone(), applied.clone(), publish_status));

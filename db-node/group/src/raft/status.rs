@@ -15,6 +15,9 @@ use crate::handle::{GroupStatus, Protocol};
 /// How long positions may be out of date.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// After this time without an answer from a majority a leader does not count on it.
+const UNANSWERED_MAX: Duration = Duration::from_secs(2);
+
 /// The status at the moment.
 pub(crate) fn current(view: &View, log: &LogStore, applied: &watch::Receiver<u64>) -> GroupStatus {
     let (first, last, committed) = log.positions();
@@ -42,8 +45,15 @@ fn why_not_ready(view: &View, metrics: &Metrics) -> Option<String> {
         Some(leader) if leader != view.me && !view.links.is_up(leader) => {
             Some("the leader can't be reached".into())
         }
+        Some(leader) if leader == view.me && unanswered(metrics) => {
+            Some("no majority follows this leader".into())
+        }
         Some(_) => why_not_in_its_seat(view.me, metrics),
     }
+}
+
+fn unanswered(metrics: &Metrics) -> bool {
+    metrics.millis_since_quorum_ack.is_some_and(|ms| Duration::from_millis(ms) > UNANSWERED_MAX)
 }
 
 /// Until a new node has its seat for certain, another disk that gets lost may be one too many.
