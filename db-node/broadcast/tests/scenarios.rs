@@ -29,6 +29,8 @@ enum Command {
         #[arg(key)]
         max_unsequenced: Option<usize>,
         #[arg(key)]
+        max_uncommitted: Option<u64>,
+        #[arg(key)]
         max_reads: Option<usize>,
         #[arg(key)]
         keep_slots: Option<u64>,
@@ -62,6 +64,8 @@ enum Command {
     Restart(Id),
     /// The connections to a member break: all others notice.
     Disconnect(Id),
+    /// A member does nothing for this long.
+    Pause(Id, Time),
     /// Sets how long a member's disk takes for a sync.
     Disk(Id, Time),
     /// Sets how many milliseconds a member's clock is ahead.
@@ -137,12 +141,22 @@ impl goldenscript::Runner for Script {
 
     fn run(&mut self, command: &Command, _: &goldenscript::Context) -> Result<String, Box<dyn Error>> {
         match command {
-            Command::Group { members, delay, sync, max_unsequenced, max_reads, keep_slots } => {
-                let (max_unsequenced, max_reads, keep_slots) = (*max_unsequenced, *max_reads, *keep_slots);
+            Command::Group {
+                members,
+                delay,
+                sync,
+                max_unsequenced,
+                max_uncommitted,
+                max_reads,
+                keep_slots,
+            } => {
+                let (max_unsequenced, max_uncommitted) = (*max_unsequenced, *max_uncommitted);
+                let (max_reads, keep_slots) = (*max_reads, *keep_slots);
                 let world = self.group(*members, move |config| {
                     let bounds = &mut config.bounds;
                     bounds.max_unsequenced_requests =
                         max_unsequenced.unwrap_or(bounds.max_unsequenced_requests);
+                    bounds.max_uncommitted_slots = max_uncommitted.unwrap_or(bounds.max_uncommitted_slots);
                     bounds.max_waiting_reads = max_reads.unwrap_or(bounds.max_waiting_reads);
                     bounds.keep_log_slots = keep_slots.unwrap_or(bounds.keep_log_slots);
                 });
@@ -198,6 +212,10 @@ impl goldenscript::Runner for Script {
                 for other in world.members().filter(|other| *other != id.0) {
                     world.lose_peer(other, id.0, Duration::ZERO);
                 }
+            }
+            Command::Pause(id, time) => {
+                let world = self.world()?;
+                world.node_mut(id.0).paused_until = world.now + time.0;
             }
             Command::Disk(id, time) => self.world()?.node_mut(id.0).sync_time = time.0,
             Command::Clock(id, ahead) => self.world()?.node_mut(id.0).clock_offset_ms = *ahead,
@@ -290,4 +308,9 @@ scenarios![
     a_member_that_was_away_too_long_needs_a_snapshot,
     a_slow_disk_costs_the_turn,
     a_wrong_clock_costs_the_turn,
+    a_member_that_is_not_heard_is_put_out,
+    an_owner_that_lives_but_holds_up_its_slot_is_put_out,
+    a_paused_owner_wakes_up_too_late,
+    questions_for_what_is_missing_become_rarer,
+    an_owner_that_is_too_far_ahead_of_the_disks_waits,
 ];

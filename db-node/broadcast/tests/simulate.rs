@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[allow(dead_code, reason = "other tests use more of it")]
 mod world;
 
 use std::panic::AssertUnwindSafe;
