@@ -58,6 +58,7 @@ async fn live(
         database: kind.name(),
         members: member::members(kind, file).into_iter().map(|(name, _)| name).collect(),
         calls_max: file.admission.node_calls,
+        call_bytes_max: file.admission.node_call_bytes,
         disk_bytes: Arc::new(move || disk.disk_bytes().unwrap_or_default()),
     };
     let service = Service::new(group, options);

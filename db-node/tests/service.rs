@@ -125,6 +125,20 @@ async fn a_node_with_enough_under_way_is_overloaded_for_all() {
 }
 
 #[tokio::test]
+async fn a_node_whose_calls_take_enough_memory_is_overloaded_until_they_are_answered() {
+    let mut group = Scripted::bounded(100, 1_000).await;
+    let mut stream = Stream::open(&group).await;
+    stream.command(1, [b'x'; 600]).await;
+    stream.command(2, [b'y'; 600]).await;
+    assert_eq!(stream.reply().await, (2, Err(Kind::Overloaded)));
+    group.answer_next("").await;
+    assert_eq!(stream.reply().await, (1, Ok("x".repeat(600))));
+    stream.command(3, [b'z'; 600]).await;
+    group.answer_next("").await;
+    assert_eq!(stream.reply().await, (3, Ok("z".repeat(600))), "there is room again");
+}
+
+#[tokio::test]
 async fn calls_under_way_are_answered_before_a_stopping_node_closes_its_streams() {
     let mut group = Scripted::start(100).await;
     let mut stream = Stream::open(&group).await;

@@ -19,8 +19,9 @@ use crate::payment::{PaymentClient, PaymentTimeouts};
 use crate::problem::Problem;
 use crate::rest::key::Scope;
 use crate::rest::token::{Token, invalid_session};
+use crate::server::rates::Rates;
 
-/// How long a request may take, when its arrival did not say.
+/// How long a request may take that has to wait for more than the databases: a purchase.
 pub const REQUEST_TIME: Duration = Duration::from_secs(10);
 
 /// How long one try to pay may take. Several fit into a request.
@@ -39,6 +40,10 @@ pub struct App {
     pub payments: PaymentClient,
     /// How many more requests may be under way.
     pub admission: Arc<Semaphore>,
+    /// How many more requests each client may make just now.
+    pub rates: Rates,
+    /// How long the databases may take to answer a request.
+    pub patience: Duration,
     /// Purchases under way: they go on when their client leaves, and a stopping frontend waits for them.
     pub purchases: TaskTracker,
 }
@@ -65,21 +70,31 @@ impl App {
             admission: Arc::new(Semaphore::new(
                 cluster.admission.frontend_requests.min(Semaphore::MAX_PERMITS),
             )),
+            rates: Rates::new(cluster.admission.client_requests_per_s),
+            patience: Duration::from_millis(cluster.admission.answer_within_ms),
             purchases: TaskTracker::new(),
         }))
     }
 }
 
-/// When a request must have been answered. Put into the request on its arrival.
+/// When a request arrived. Put into the request.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(pub Instant);
+pub struct Arrival(pub Instant);
 
 /// The frontend and the deadline of one request.
 #[derive(Clone)]
 pub struct Context {
     app: Arc<App>,
+    arrival: Instant,
     /// When it must have been answered.
     pub deadline: Instant,
+}
+
+impl Context {
+    /// For a request that has to wait for more than the databases.
+    pub fn patient(self) -> Self {
+        Context { deadline: self.arrival + REQUEST_TIME, ..self }
+    }
 }
 
 impl Deref for Context {
@@ -94,9 +109,8 @@ impl FromRequestParts<Arc<App>> for Context {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
-        let deadline =
-            parts.extensions.get::<Deadline>().map_or_else(|| Instant::now() + REQUEST_TIME, |d| d.0);
-        Ok(Context { app: Arc::clone(app), deadline })
+        let arrival = parts.extensions.get::<Arrival>().map_or_else(Instant::now, |arrival| arrival.0);
+        Ok(Context { app: Arc::clone(app), arrival, deadline: arrival + app.patience })
     }
 }
 

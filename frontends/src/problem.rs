@@ -7,9 +7,13 @@ use agora_db_client::CallError;
 use agora_proto::common::{Code, Refusal};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
+/// The media type of problem documents.
+const PROBLEM_JSON: &str = "application/problem+json";
 /// When to come back, if there is no better guess.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -79,6 +83,12 @@ impl Problem {
         Problem::new(Code::Unavailable, detail)
     }
 
+    /// `rate_limited`: this caller asks too often; nothing happened.
+    pub fn rate_limited(wait: Duration) -> Self {
+        let detail = "these are too many requests of one client; nothing happened";
+        Problem { retry_after: Some(wait), ..Problem::new(Code::RateLimited, detail) }
+    }
+
     /// `outcome_unknown`: it may have happened, or may yet.
     pub fn outcome_unknown() -> Self {
         Problem::new(
@@ -104,6 +114,17 @@ impl Problem {
         Problem::of_http(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
     }
 
+    /// The request line is longer than anything that is asked for here.
+    pub fn uri_too_long() -> Self {
+        Problem::of_http(StatusCode::URI_TOO_LONG, "uri_too_long", "the path and the query are too long")
+    }
+
+    /// The headers are larger, or more, than anything that is asked for here.
+    pub fn headers_too_large() -> Self {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Problem::of_http(status, "headers_too_large", "the headers are too large, or too many")
+    }
+
     /// The body is of another kind.
     pub fn unsupported_media_type() -> Self {
         let detail = "the body must be JSON, with the header \"Content-Type: application/json\"";
@@ -120,6 +141,32 @@ impl Problem {
     pub fn internal() -> Self {
         let detail = "the frontend has a defect; its log tells more, under this answer's X-Request-Id";
         Problem::of_http(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+    }
+
+    /// As the last answer on a connection, whole, for when there is no request that it could be an answer to.
+    pub fn on_the_wire(self) -> Bytes {
+        let status = self.status;
+        // Nothing in it can fail to be written as JSON.
+        let body = serde_json::to_vec(&self.into_body()).unwrap_or_default();
+        let head = format!(
+            "HTTP/1.1 {} {}\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\nx-request-id: {}\r\nconnection: close\r\n\r\n",
+            status.as_u16(),
+            status.canonical_reason().unwrap_or_default(),
+            body.len(),
+            Uuid::new_v4().simple(),
+        );
+        [head.as_bytes(), &body].concat().into()
+    }
+
+    fn into_body(self) -> ProblemBody {
+        ProblemBody {
+            kind: format!("urn:agora:problem:{}", self.code),
+            title: title_of(&self.code),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            code: self.code.into_owned(),
+            field: self.field,
+        }
     }
 
     /// The stable code.
@@ -207,25 +254,18 @@ fn title_of(code: &str) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = ProblemBody {
-            kind: format!("urn:agora:problem:{}", self.code),
-            title: title_of(&self.code),
-            status: self.status.as_u16(),
-            detail: self.detail,
-            code: self.code.into_owned(),
-            field: self.field,
-        };
-        let mut response = (self.status, axum::Json(body)).into_response();
+        let (status, retry_after) = (self.status, self.retry_after);
+        let mut response = (status, axum::Json(self.into_body())).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(after) = self.retry_after {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if let Some(after) = retry_after {
             // The header counts whole seconds, and 0 would invite a storm.
             headers.insert(
                 header::RETRY_AFTER,
                 HeaderValue::from(after.as_millis().div_ceil(1000).max(1) as u64),
             );
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response

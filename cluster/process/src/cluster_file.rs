@@ -83,21 +83,57 @@ impl Default for Links {
     }
 }
 
-/// Bounds on what is under way at a time.
+/// A node takes at least one call, of the largest size that there is.
+const CALL_BYTES_LEAST: usize = 64 * 1024;
+
+/// Bounds on what is under way at a time. Whoever comes beyond them is told at once to come back later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admission {
-    /// Requests under way at a frontend; beyond it: 503.
+    /// Requests under way at a frontend; beyond it: 503. They wait for each other in the databases, so this is also how long
+    /// one waits at most when there is more to do than can be done: as long as so many requests take.
     pub frontend_requests: usize,
+    /// Requests that one client (a session; before the login, an address) may make at a frontend in a second, and how many
+    /// it may make at once; beyond it: 429.
+    pub client_requests_per_s: u32,
+    /// How long a frontend waits for the databases before it answers 503, or 504 if a change may have happened. Far longer
+    /// than it takes to elect a leader, and shorter than clients wait for an answer. Purchases may take longer.
+    pub answer_within_ms: u64,
     /// Commands and queries under way at a database node; beyond it: overloaded.
     pub node_calls: usize,
+    /// What these may take in memory, in bytes, as they came; beyond it: overloaded.
+    pub node_call_bytes: usize,
     /// Passwords being hashed at a time in a frontend.
     pub password_hashes: usize,
 }
 
 impl Default for Admission {
     fn default() -> Self {
-        Admission { frontend_requests: 2_000, node_calls: 20_000, password_hashes: 2 }
+        Admission {
+            frontend_requests: 256,
+            client_requests_per_s: 2_000,
+            answer_within_ms: 3_000,
+            node_calls: 20_000,
+            node_call_bytes: 64 << 20,
+            password_hashes: 2,
+        }
+    }
+}
+
+impl Admission {
+    /// Checks that something is let in at all.
+    fn validate(&self) -> Result<(), String> {
+        let bounds = [self.frontend_requests, self.node_calls, self.password_hashes];
+        if bounds.contains(&0) || self.client_requests_per_s == 0 {
+            return Err("each bound under [admission] must be at least 1".into());
+        }
+        if !(100..=60_000).contains(&self.answer_within_ms) {
+            return Err("`admission.answer_within_ms` must be 100 to 60000".into());
+        }
+        if self.node_call_bytes < CALL_BYTES_LEAST {
+            return Err(format!("`admission.node_call_bytes` must be at least {CALL_BYTES_LEAST}"));
+        }
+        Ok(())
     }
 }
 
@@ -224,13 +260,7 @@ impl ClusterFile {
         if self.links.delay_ms_max > 60_000 {
             return invalid("`links.delay_ms_max` must be at most 60000".into());
         }
-        if self.admission.frontend_requests == 0
-            || self.admission.node_calls == 0
-            || self.admission.password_hashes == 0
-        {
-            return invalid("each bound under [admission] must be at least 1".into());
-        }
-        Ok(())
+        self.admission.validate().map_err(ClusterFileError::Invalid)
     }
 
     /// All processes: role, name and address, in the order in which they are best started.
@@ -337,6 +367,9 @@ mod tests {
         refused(|c| c.seller[0].name = "../etc".into(), "a name is");
         refused(|c| c.links.loss = f64::NAN, "links.loss");
         refused(|c| c.financial.approval_rate = 1.5, "approval_rate");
+        refused(|c| c.admission.client_requests_per_s = 0, "at least 1");
+        refused(|c| c.admission.answer_within_ms = 1, "answer_within_ms");
+        refused(|c| c.admission.node_call_bytes = 1_000, "node_call_bytes");
     }
 
     #[test]

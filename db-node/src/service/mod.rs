@@ -36,6 +36,8 @@ pub struct ServiceOptions {
     pub members: Vec<String>,
     /// Calls under way at a time, over all streams.
     pub calls_max: usize,
+    /// Bytes of calls under way at a time, over all streams.
+    pub call_bytes_max: usize,
     /// What the node's data takes on disk; asked on a blocking thread.
     pub disk_bytes: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -50,6 +52,8 @@ struct Shared {
     group: GroupHandle,
     options: ServiceOptions,
     permits: Arc<Semaphore>,
+    /// A permit for each byte.
+    bytes: Arc<Semaphore>,
     stream_calls_max: usize,
     stop: CancellationToken,
     streams: TaskTracker,
@@ -60,6 +64,7 @@ impl Service {
     pub fn new(group: GroupHandle, options: ServiceOptions) -> Self {
         let shared = Shared {
             permits: Arc::new(Semaphore::new(options.calls_max.min(Semaphore::MAX_PERMITS))),
+            bytes: Arc::new(Semaphore::new(options.call_bytes_max.min(Semaphore::MAX_PERMITS))),
             stream_calls_max: options.calls_max.div_ceil(STREAM_SHARE),
             stop: CancellationToken::new(),
             streams: TaskTracker::new(),

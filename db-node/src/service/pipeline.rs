@@ -14,6 +14,7 @@ use agora_proto::limits::COMMAND_BYTES;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, Stream, StreamExt};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Status, Streaming};
@@ -128,10 +129,8 @@ fn take(shared: &Shared, call: Call, free: usize) -> Taken {
         let why = format!("{} bytes, but {COMMAND_BYTES} are the most", bytes.len());
         return Taken::Answered(reply(id, Err(Failure::Malformed(why))));
     }
-    let Some(permit) = (free > 0).then(|| Arc::clone(&shared.permits).try_acquire_owned().ok()).flatten()
-    else {
-        return Taken::Answered(overloaded(id));
-    };
+    let permits = if free > 0 { place(shared, bytes.len()) } else { None };
+    let Some(permits) = permits else { return Taken::Answered(overloaded(id)) };
     let group = shared.group.clone();
     let answer = async move {
         let outcome = match call.body {
@@ -139,8 +138,16 @@ fn take(shared: &Shared, call: Call, free: usize) -> Taken {
             Some(call::Body::Query(query)) => group.query(query).await,
             None => Err(Failure::Malformed("a call without a command or a query".into())),
         };
-        drop(permit);
+        drop(permits);
         reply(id, outcome)
     };
     Taken::UnderWay(answer.boxed())
+}
+
+/// Room for a call of this size, if there is any.
+fn place(shared: &Shared, bytes: usize) -> Option<[OwnedSemaphorePermit; 2]> {
+    let call = Arc::clone(&shared.permits).try_acquire_owned().ok()?;
+    let bytes = u32::try_from(bytes).ok()?;
+    let bytes = Arc::clone(&shared.bytes).try_acquire_many_owned(bytes).ok()?;
+    Some([call, bytes])
 }

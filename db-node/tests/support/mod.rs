@@ -31,6 +31,10 @@ fn check(command: &[u8]) -> Result<(), Malformed> {
 
 impl Scripted {
     pub async fn start(calls_max: usize) -> Scripted {
+        Self::bounded(calls_max, 1 << 20).await
+    }
+
+    pub async fn bounded(calls_max: usize, call_bytes_max: usize) -> Scripted {
         let (commands_in, commands) = mpsc::channel(1000);
         let (queries_in, queries) = mpsc::channel(1000);
         let status = GroupStatus { applied: 7, last: 8, first: 1, committed: 7, ..GroupStatus::default() };
@@ -41,6 +45,7 @@ impl Scripted {
             database: "customer",
             members: vec!["customer-1".into()],
             calls_max,
+            call_bytes_max,
             disk_bytes: Arc::new(|| 12_345),
         };
         let service = Service::new(group, options);

@@ -150,7 +150,7 @@ pub async fn make(
     let card = card::read(fields, card::Month::now())?;
     let order = Order { token: caller.token, scope: caller.user.scope, buyer_id: caller.user.id, key, card };
     // A task of its own: a client that hangs up must not leave a purchase half done.
-    let purchase = context.purchases.clone().spawn(purchase::make(context, order));
+    let purchase = context.purchases.clone().spawn(purchase::make(context.patient(), order));
     let purchase = purchase.await.map_err(|error| {
         tracing::error!(%error, "a purchase broke off");
         Problem::outcome_unknown()

@@ -1,31 +1,49 @@
 //! Which requests are let in, and how long they may take.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::app::{App, Deadline, REQUEST_TIME};
+use crate::app::{App, Arrival, REQUEST_TIME};
 use crate::problem::Problem;
+use crate::server::connections::Peer;
+use crate::server::rates::Client;
 
 /// What an operation that ends at its deadline may take beyond it to say so.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Sends away at once who finds the frontend full; gives the others their deadline, and answers for those that miss it.
+/// Sends away at once who asks too often or finds the frontend full; gives the others their time of arrival, and answers for
+/// those that miss the last deadline.
 pub async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let now = Instant::now();
+    if let Err(wait) = app.rates.pass(client(&request), now) {
+        return Problem::rate_limited(wait).into_response();
+    }
     let Ok(_admitted) = Arc::clone(&app.admission).try_acquire_owned() else {
         return Problem::unavailable("this frontend has too much under way; nothing happened")
             .into_response();
     };
-    let deadline = Instant::now() + REQUEST_TIME;
-    request.extensions_mut().insert(Deadline(deadline));
+    request.extensions_mut().insert(Arrival(now));
     let changes_nothing = matches!(*request.method(), Method::GET | Method::HEAD);
-    match tokio::time::timeout_at((deadline + GRACE).into(), next.run(request)).await {
+    match tokio::time::timeout_at((now + REQUEST_TIME + GRACE).into(), next.run(request)).await {
         Ok(response) => response,
         Err(_) if changes_nothing => Problem::unavailable("this took too long").into_response(),
         Err(_) => Problem::outcome_unknown().into_response(),
+    }
+}
+
+/// A session, or an address for those who show none.
+fn client(request: &Request) -> Client {
+    match request.headers().get(header::AUTHORIZATION) {
+        Some(session) => Client::of(session.as_bytes()),
+        None => {
+            let peer = request.extensions().get::<ConnectInfo<Peer>>();
+            Client::of(peer.map(|ConnectInfo(Peer(address))| IpAddr::to_canonical(&address.ip())))
+        }
     }
 }

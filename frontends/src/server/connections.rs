@@ -11,11 +11,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::bare_errors;
 
 /// A listener that bounds what it accepts.
 pub struct Connections {
@@ -43,11 +47,21 @@ impl Listener for Connections {
             tracing::debug!(%error, "can't set TCP_NODELAY");
         }
         let quiet = Box::pin(sleep(self.idle));
-        (Connection { stream, idle: self.idle, quiet, _place: place }, address)
+        (Connection { stream, idle: self.idle, quiet, instead: None, _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, Connections>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Connections>) -> Self {
+        Peer(*stream.remote_addr())
     }
 }
 
@@ -57,7 +71,27 @@ pub struct Connection {
     idle: Duration,
     /// Ends when nothing was read for too long.
     quiet: Pin<Box<Sleep>>,
+    /// What is being sent instead of what was to be sent.
+    instead: Option<Bytes>,
     _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Connection {
+    /// Sends what is to be sent instead of this, and then says that this was sent. None: this itself is to be sent.
+    fn poll_instead(&mut self, cx: &mut Context<'_>, written: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        if self.instead.is_none() {
+            self.instead = Some(bare_errors::instead_of(written)?);
+        }
+        while let Some(left) = self.instead.as_mut().filter(|left| !left.is_empty()) {
+            match Pin::new(&mut self.stream).poll_write(cx, left) {
+                Poll::Ready(Ok(count)) => left.advance(count),
+                Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
+                Poll::Pending => return Some(Poll::Pending),
+            }
+        }
+        self.instead = None;
+        Some(Poll::Ready(Ok(written.len())))
+    }
 }
 
 impl AsyncRead for Connection {
@@ -79,6 +113,9 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(done) = self.poll_instead(cx, bytes) {
+            return done;
+        }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -95,6 +132,12 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // A bare answer has no body, and so no second part.
+        if let [head] = parts
+            && let Some(done) = self.poll_instead(cx, head)
+        {
+            return done;
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
     }
 

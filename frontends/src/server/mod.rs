@@ -13,11 +13,13 @@ use crate::problem::Problem;
 use crate::rest;
 
 mod admission;
+mod bare_errors;
 mod connections;
 mod health;
 mod metrics;
 mod observe;
 mod process;
+pub mod rates;
 
 pub use process::run;
 

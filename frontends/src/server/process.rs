@@ -13,7 +13,7 @@ use clap::Parser;
 use tokio::net::TcpListener;
 
 use crate::app::App;
-use crate::server::connections::Connections;
+use crate::server::connections::{Connections, Peer};
 
 /// Most connections at a time.
 const CONNECTIONS: usize = 8_192;
@@ -73,7 +73,8 @@ async fn serve(role: Role, arguments: &Arguments, cluster: &ClusterFile) -> anyh
     let app = App::new(role, cluster)?;
     let router = super::router(app.clone())?;
     tracing::info!(name = arguments.name, %address, "serving");
-    let server = axum::serve(connections, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    let server = axum::serve(connections, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let drained = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN).await;

@@ -109,7 +109,8 @@ async fn each_wrong_field_of_a_change_is_named_and_the_item_stays() {
 async fn each_wrong_field_of_a_buyer_is_named() {
     let cluster = shared();
     let buyer = User::buyer(&cluster).await;
-    for quantity in [json!(0), json!(-1), json!(1.5), json!("1"), json!(1_u64 << 32), json!(1e300), Value::Null]
+    for quantity in
+        [json!(0), json!(-1), json!(1.5), json!("1"), json!(1_u64 << 32), json!(1e300), Value::Null]
     {
         let addition = json!({"item_id": "1-1", "quantity": quantity});
         buyer.api.post("/cart/items", addition).await.at_fault("quantity");

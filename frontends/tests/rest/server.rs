@@ -8,7 +8,7 @@ use std::sync::Arc;
 use agora_process::Admission;
 use serde_json::json;
 
-use crate::api::{Api, User, unique};
+use crate::api::{Api, User, lamp, unique};
 use crate::cluster::{Cluster, Shape, shared};
 
 async fn text(base: &str, path: &str) -> (u16, String) {
@@ -73,6 +73,66 @@ async fn who_finds_a_frontend_full_is_told_to_come_back() {
     slow.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     api.get("/nothing").await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn what_is_no_request_gets_a_problem_too() {
+    let cluster = shared();
+    let ask = |request: &[u8]| {
+        let mut stream = TcpStream::connect(cluster.file.buyer[0].address).unwrap();
+        stream.write_all(request).unwrap();
+        let mut answer = Vec::new();
+        // The rest of the request may be thrown back at us after the answer.
+        drop(stream.read_to_end(&mut answer));
+        String::from_utf8(answer).unwrap()
+    };
+    let long_path = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(70_000));
+    let many_headers = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "a: b\r\n".repeat(200));
+    for (request, status, code) in [
+        (b"\x16\x03\x01 garbage\r\n\r\n".as_slice(), 400, "malformed_request"),
+        (b"GET / HTTP/9.9\r\n\r\n", 400, "malformed_request"),
+        (long_path.as_bytes(), 414, "uri_too_long"),
+        (many_headers.as_bytes(), 431, "headers_too_large"),
+    ] {
+        let answer = ask(request);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{code}: {answer}"));
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        assert!(head.contains("application/problem+json"), "{head}");
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!((&body["code"], &body["status"]), (&json!(code), &json!(status)));
+    }
+    assert_eq!(text(&cluster.buyers[0], "/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_to_come_back_and_nobody_else_is() {
+    let admission = || Admission { client_requests_per_s: 5, ..Admission::default() };
+    let cluster = Arc::new(Cluster::start(Shape { admission, frontends: 1, ..Shape::SMALL }));
+    let (often, seldom) = (User::buyer(&cluster).await, User::buyer(&cluster).await);
+    let refused = loop {
+        let answer = often.api.get("/cart").await;
+        if answer.status != 200 {
+            break answer;
+        }
+    };
+    refused.problem(429, "rate_limited");
+    seldom.api.get("/cart").await.ok(200);
+    assert_eq!(text(&cluster.buyers[0], "/healthz").await.0, 200, "its health can be asked all the same");
+}
+
+#[tokio::test]
+async fn without_a_majority_the_answer_is_told_soon() {
+    let admission = || Admission { answer_within_ms: 500, ..Admission::default() };
+    let cluster = Arc::new(Cluster::start(Shape { admission, nodes: 3, frontends: 1, ..Shape::SMALL }));
+    let (seller, buyer) = (User::seller(&cluster).await, User::buyer(&cluster).await);
+    cluster.kill("product-1");
+    cluster.kill("product-2");
+    let began = std::time::Instant::now();
+    buyer.api.get("/items").await.problem(503, "unavailable");
+    let change = seller.api.post("/items", lamp(1)).await;
+    assert!(matches!(change.status, 503 | 504), "{change:?}");
+    // Far below the ten seconds that a purchase may take, also on a busy machine.
+    assert!(began.elapsed() < std::time::Duration::from_secs(8), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
