@@ -27,7 +27,7 @@ struct Arguments {
 enum Command {
     /// Start a cluster, let clients work on it, kill and restart its processes, and check that every promise was kept
     #[command(
-        after_help = "Examples:\n  chaos run --plan replica-kill --minutes 2\n  chaos run --plan leaders --seconds 30 \
+        after_help = "Examples:\n  chaos run --plan replica-kill --minutes 2\n  chaos run --plan frontends --clients 100\n  chaos run --plan leaders --seconds 30 \
                             --seed 7 --history history.jsonl --report out\n\nExit codes:\n  0  every promise was kept\n  1  a \
                             promise was broken\n  2  it could not be run to its end"
     )]
@@ -63,6 +63,9 @@ pub(crate) struct RunArguments {
     /// Where the cluster keeps its data and logs; must be new [default: a temporary directory, kept if a promise was broken]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// So many clients in all: a fifth sell, half buy, the others fill and save carts
+    #[arg(long, value_name = "N", conflicts_with_all = ["sellers", "shoppers", "savers"], value_parser = clap::value_parser!(u32).range(3..=3000))]
+    clients: Option<u32>,
     /// Sellers
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     sellers: u32,
@@ -95,13 +98,14 @@ impl RunArguments {
     }
 
     pub fn size(&self) -> Size {
-        Size {
-            sellers: self.sellers,
-            shoppers: self.shoppers,
-            savers: self.savers,
-            rivals: self.rivals,
-            pause_max: Duration::from_millis(self.pause_ms),
-        }
+        let (sellers, shoppers, savers) = match self.clients {
+            None => (self.sellers, self.shoppers, self.savers),
+            Some(clients) => {
+                let (sellers, shoppers) = ((clients / 5).max(1), clients / 2);
+                (sellers, shoppers, clients - sellers - shoppers)
+            }
+        };
+        Size { sellers, shoppers, savers, rivals: self.rivals, pause_max: Duration::from_millis(self.pause_ms) }
     }
 
     /// Makes the directory for the report, if there is to be one.
@@ -157,5 +161,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn clients_are_shared_out_so_that_there_are_some_of_each() {
+        for clients in [3, 4, 7, 100, 3000] {
+            let line = ["chaos", "run", "--clients", &clients.to_string()];
+            let Command::Run(arguments) = Arguments::parse_from(line).command;
+            let size = arguments.size();
+            assert!(size.sellers > 0 && size.shoppers > 0 && size.savers > 0, "{size:?}");
+            assert_eq!(size.sellers + size.shoppers + size.savers, clients);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! One run, phase by phase.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::check::{Check, check_all, check_history};
 use crate::cli::RunArguments;
-use crate::faults::{InjectError, Injector, Inspection, Network, Plan, Timeline, bars, observe};
+use crate::faults::{InjectError, Injector, Inspection, Kind, Network, Plan, Timeline, bars, observe};
 use crate::history::Recorder;
 use crate::readings::{Collector, Readings};
 use crate::report::{Availability, Course, Ending, Report};
@@ -137,7 +138,11 @@ async fn on_cluster(
             None => {}
         }
     }
+    let call_errors = recorder.errors();
     let history = recorder.finish().context("can't write the history")?;
+    if plan.kind == Kind::Frontends {
+        checks.push(answers(history.len(), &call_errors));
+    }
     checks.extend(match &readings {
         Some(readings) => check_all(&history, readings, &people),
         None => check_history(&history),
@@ -160,9 +165,18 @@ async fn on_cluster(
         course: Course::of(&history, end_ns),
         bars,
         timeline,
+        call_errors,
         checks,
         readings,
     })
+}
+
+/// Whether clients saw nothing of it but delay. The client library has other frontends to go to, so that it can hide the death
+/// of one altogether; a database that elects a leader may take longer than a call is willing to wait.
+fn answers(operations: usize, call_errors: &BTreeMap<String, u64>) -> Check {
+    let wrong: Vec<String> = call_errors.iter().map(|(error, count)| format!("{count} × {error}")).collect();
+    let promise = "while frontends die, every call of a client is answered";
+    Check::told("answers", promise, operations as u64, &wrong)
 }
 
 /// What is left when the faults are over.

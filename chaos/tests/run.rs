@@ -74,6 +74,23 @@ fn promises_hold_while_frontends_and_product_nodes_are_killed() {
 }
 
 #[test]
+fn a_hundred_clients_see_no_error_while_frontends_die_one_after_the_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let report = directory.path().join("report.json");
+    let seed = std::env::var("AGORA_SEED").unwrap_or_else(|_| rand::random::<u32>().to_string());
+    println!("AGORA_SEED={seed}");
+    let run = ["run", "--plan", "frontends", "--clients", "100", "--seconds", "6", "--seed", &seed];
+    let output = chaos(&[&run[..], &["--json", report.to_str().unwrap()]].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let report = json(&report);
+    let figures = &report["availability"];
+    assert_eq!((&figures["failed"], &figures["unknown"]), (&0.into(), &0.into()), "{text}");
+    assert_eq!(report["call_errors"].as_object().unwrap().len(), 0, "{text}");
+    assert!(figures["ok"].as_u64().unwrap() > 100 && text.contains("killed"), "{text}");
+}
+
+#[test]
 fn what_can_not_be_run_is_told_with_status_2() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("precious"), "data").unwrap();

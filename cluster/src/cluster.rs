@@ -74,6 +74,11 @@ impl Cluster {
         file.data = std::path::absolute(&file.data).map_err(ClusterError::io("find", &file.data))?;
         file.validate()?;
         let data = file.data.clone();
+        let here = || file.processes().filter(|(_, _, address)| plan::is_local(*address));
+        if !data.exists() {
+            // Nobody runs on this data, so whoever has the ports is a stranger: leave nothing behind for that.
+            plan::check_free(here().map(|(_, name, address)| (name, address)))?;
+        }
         let logs = data.join("logs");
         for directory in [&data, &logs, &run_directory(&data)] {
             DirBuilder::new()

@@ -27,6 +27,9 @@ const FINANCIAL_OFFSET: u32 = 1000;
 const SELLER_OFFSET: u32 = 1101;
 const BUYER_OFFSET: u32 = 1201;
 
+/// The highest base at which there is room for the standard cluster: its last buyer's port is the last one that there is.
+pub const HIGHEST_BASE: u16 = u16::MAX - 1204;
+
 /// Free ports are taken from below the range from which operating systems draw the local ports of outgoing connections,
 /// so that none of these sits on a node's port while the node is down for a moment.
 const FREE_PORTS: std::ops::Range<u16> = 10_240..32_000;
@@ -126,7 +129,8 @@ mod tests {
 
     #[test]
     fn a_base_port_without_room_above_it_is_refused() {
-        assert!(standard(Ports::Base(64_000), "data".into()).is_ok());
+        assert!(standard(Ports::Base(HIGHEST_BASE), "data".into()).is_ok());
+        assert!(standard(Ports::Base(HIGHEST_BASE + 1), "data".into()).is_err());
         let error = standard(Ports::Base(64_400), "data".into()).unwrap_err().to_string();
         assert!(error.contains("65604"), "{error}");
     }

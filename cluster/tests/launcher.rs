@@ -136,7 +136,16 @@ fn a_taken_port_is_told_with_who_needs_it_before_anything_starts() {
     let port = holder.local_addr().unwrap().port();
     assert!(told.contains(&format!("port {port} is taken, and seller-1 needs it")), "{told}");
     assert!(told.contains("nothing was started"), "{told}");
-    assert!(std::fs::read_dir(data.join("logs")).unwrap().next().is_none(), "something was started");
+    assert!(!data.exists(), "something is left behind");
+}
+
+#[test]
+fn a_base_port_without_room_is_wrong_usage() {
+    let directory = tempfile::tempdir().unwrap();
+    for port in ["0", "64332", "65535", "65536", "-1"] {
+        let output = cluster(&["up", "--base-port", port], directory.path());
+        assert_eq!(output.status.code(), Some(2), "{port}: {}", text(&output.stderr));
+    }
 }
 
 #[test]

@@ -1,17 +1,22 @@
 //! Takes down what clients do: into memory, for the checkers, and into a file, for everybody else.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use agora_clients::Error;
 use parking_lot::Mutex;
 
 use super::{Event, Outcome};
 
 /// Most operations of a run. A workload ends early when it gets there, because checkers need them all in memory.
 pub const EVENTS_MAX: usize = 5_000_000;
+
+/// Kinds of errors that are told apart; there are far fewer.
+const ERRORS_MAX: usize = 100;
 
 /// A history in the making.
 #[derive(Debug)]
@@ -25,6 +30,7 @@ pub struct Recorder {
 struct State {
     events: Vec<Event>,
     counts: Counts,
+    errors: BTreeMap<String, u64>,
     file: Option<BufWriter<File>>,
     error: Option<io::Error>,
 }
@@ -76,6 +82,22 @@ impl Recorder {
     /// A number for a session that was opened.
     pub fn new_session(&self) -> u32 {
         self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes that a client's call ended without an answer, whether or not it is made again.
+    pub fn add_error(&self, error: &Error) {
+        // The numbers of tries and seconds differ each time, and so does the frontend.
+        let text = error.to_string();
+        let kind = text.split([':', '(']).next().unwrap_or_default().trim().to_owned();
+        let mut state = self.state.lock();
+        if state.errors.len() < ERRORS_MAX || state.errors.contains_key(&kind) {
+            *state.errors.entry(kind).or_default() += 1;
+        }
+    }
+
+    /// The calls that ended without an answer, by kind.
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        self.state.lock().errors.clone()
     }
 
     /// No more operations should begin.

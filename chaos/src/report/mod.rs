@@ -6,6 +6,7 @@ mod html;
 mod picture;
 mod print;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -65,6 +66,8 @@ pub struct Report {
     pub course: Course,
     /// How the marketplace served its clients.
     pub availability: Availability,
+    /// How often a client's call ended without an answer, by kind, whether or not it was then made again.
+    pub call_errors: BTreeMap<String, u64>,
     /// What was checked.
     pub checks: Vec<Check>,
     /// The final state, if it could be read.

@@ -37,6 +37,10 @@ pub fn print(report: &Report) {
     for (error, count) in &availability.errors {
         println!("  {count} × {error}");
     }
+    println!("  calls that ended without an answer: {}", report.call_errors.values().sum::<u64>());
+    for (error, count) in &report.call_errors {
+        println!("    {count} × {error}");
+    }
     println!("{}", table(&report.checks));
     for check in &report.checks {
         violations(check);

@@ -96,6 +96,7 @@ impl Driver {
     ) -> Option<T> {
         let start_ns = self.recorder.now_ns();
         let result = call.await;
+        self.count(&result);
         let answer = match &result {
             Ok(result) => answer(result),
             Err(error) => no(error),
@@ -143,6 +144,7 @@ impl Driver {
         let mut unknown = false;
         let result = loop {
             let result = call(idempotency_key.clone()).await;
+            self.count(&result);
             unknown = match &result {
                 Err(error) if error.is_the_one_answer() => false,
                 Err(error) => unknown || error.may_have_happened(),
@@ -171,6 +173,15 @@ impl Driver {
             Err(error) => (if done.unknown { Outcome::Info } else { Outcome::Fail }, no(error)),
         };
         self.record(action, key, answer, outcome, start_ns);
+    }
+
+    /// A refusal is an answer, unless nobody knows what became of the call.
+    fn count<T>(&self, result: &Result<T, Error>) {
+        if let Err(error) = result
+            && (error.code().is_none() || error.may_have_happened())
+        {
+            self.recorder.add_error(error);
+        }
     }
 
     fn record(&self, action: Action, key: String, answer: Answer, outcome: Outcome, start_ns: u64) {

@@ -3,9 +3,11 @@
 //! - `latency`: distributions of response times.
 //! - `site`: the cluster that is measured, its own or one that runs already.
 //! - `load`: one kind of call, as many as will go.
+//! - `overload`: more calls than can be done.
 //! - `scenarios`: every call of sellers and buyers, while processes die.
 
 pub(crate) mod latency;
 pub(crate) mod load;
+pub(crate) mod overload;
 pub(crate) mod scenarios;
 pub(crate) mod site;

@@ -8,7 +8,7 @@ use agora_process::{ClusterFile, Endpoint};
 use clap::Args;
 
 use crate::cli::out;
-use crate::plan::{Ports, STANDARD_BASE, standard};
+use crate::plan::{HIGHEST_BASE, Ports, STANDARD_BASE, standard};
 
 #[derive(Debug, Args)]
 pub struct InitArgs {
@@ -17,7 +17,7 @@ pub struct InitArgs {
     #[arg(long, value_name = "IP")]
     host: Vec<IpAddr>,
     /// Shifts all ports: 7000 is the standard.
-    #[arg(long, value_name = "PORT", default_value_t = STANDARD_BASE)]
+    #[arg(long, value_name = "PORT", default_value_t = STANDARD_BASE, value_parser = clap::value_parser!(u16).range(1..=HIGHEST_BASE.into()))]
     base_port: u16,
     /// Where the processes keep their data.
     #[arg(long, value_name = "DIR", default_value = "data")]

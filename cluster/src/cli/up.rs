@@ -14,7 +14,7 @@ use crate::cluster::Cluster;
 use crate::control;
 use crate::endpoints::Endpoints;
 use crate::options::{READY_WITHIN, StartOptions};
-use crate::plan::{Ports, STANDARD_BASE, standard};
+use crate::plan::{HIGHEST_BASE, Ports, STANDARD_BASE, standard};
 use crate::prober::Checksums;
 use crate::process::{Life, Wanted};
 use crate::status::Condition;
@@ -30,7 +30,7 @@ pub struct UpArgs {
     config: Option<PathBuf>,
     /// Shifts all ports of the standard cluster. At 7000: customer nodes 7101.., product nodes 7201.., financial service
     /// 8000, seller frontends 8101.., buyer frontends 8201...
-    #[arg(long, value_name = "PORT", default_value_t = STANDARD_BASE)]
+    #[arg(long, value_name = "PORT", default_value_t = STANDARD_BASE, value_parser = clap::value_parser!(u16).range(1..=HIGHEST_BASE.into()))]
     base_port: u16,
     /// Where everything is kept: the databases, the logs, the cluster file in use. The same directory again: the cluster
     /// goes on where it stopped. [default: data, or what the cluster file says]

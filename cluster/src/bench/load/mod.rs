@@ -1,4 +1,5 @@
-//! A closed loop: so many clients, each of which makes its next call as soon as the last one was answered.
+//! So many clients, each of which makes its next call as soon as the last one was answered (a closed loop), or when it is due
+//! (an open one).
 
 mod customer;
 mod product;
@@ -13,7 +14,8 @@ use clap::ValueEnum;
 use rand::Rng;
 
 pub(crate) use report::Report;
-pub(crate) use runner::{Successes, Timing, run};
+pub(crate) use rest::{RestClient, prepare as prepare_rest};
+pub(crate) use runner::{Pace, Successes, Timing, run};
 
 use crate::bench::site::Site;
 
@@ -62,7 +64,7 @@ impl Op {
     }
 
     /// What the next call is.
-    fn next(self) -> Next {
+    pub fn next(self) -> Next {
         match self {
             Op::Write => Next::Write,
             Op::Read => Next::Read,

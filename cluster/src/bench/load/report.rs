@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::runner::Outcome;
+use super::runner::{Outcome, Pace};
 use super::{Op, Target};
 
 /// The result of one run.
@@ -13,6 +13,9 @@ pub(crate) struct Report {
     pub target: &'static str,
     pub op: &'static str,
     pub clients: usize,
+    /// Calls a second that were to be made, in an open loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
     pub seconds: f64,
     pub ops: u64,
     pub ops_per_s: f64,
@@ -27,13 +30,17 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub fn new(target: Target, op: Op, clients: usize, outcome: &Outcome) -> Self {
+    pub fn new(target: Target, op: Op, clients: usize, pace: Pace, outcome: &Outcome) -> Self {
         let (latencies, seconds) = (&outcome.latencies, outcome.measured.as_secs_f64());
         let per_second = if seconds > 0.0 { latencies.count() as f64 / seconds } else { 0.0 };
         Report {
             target: target.as_str(),
             op: op.as_str(),
             clients,
+            rate: match pace {
+                Pace::Closed => None,
+                Pace::Open { per_second } => Some(per_second),
+            },
             seconds,
             ops: latencies.count(),
             ops_per_s: (per_second * 10.0).round() / 10.0,
@@ -52,10 +59,11 @@ impl Report {
     pub fn text(&self) -> String {
         let ms = |us: u64| format!("{:.2} ms", us as f64 / 1000.0);
         let mut text = format!(
-            "{} {}, {} clients, {:.1} s: {:.0} /s   p50 {}   p99 {}   p99.9 {}   max {}   longest gap {}   errors {}",
+            "{} {}, {} clients{}, {:.1} s: {:.0} /s   p50 {}   p99 {}   p99.9 {}   max {}   longest gap {}   errors {}",
             self.target,
             self.op,
             self.clients,
+            self.rate.map(|rate| format!(" at {rate} /s")).unwrap_or_default(),
             self.seconds,
             self.ops_per_s,
             ms(self.p50_us),
@@ -89,7 +97,7 @@ mod tests {
             max_gap: Duration::from_millis(7),
             measured: Duration::from_secs(2),
         };
-        let report = Report::new(Target::Customer, Op::Write, 4, &outcome);
+        let report = Report::new(Target::Customer, Op::Write, 4, Pace::Closed, &outcome);
         let json = serde_json::to_value(&report).unwrap();
         for (field, value) in [
             ("target", serde_json::json!("customer")),

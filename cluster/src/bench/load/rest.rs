@@ -70,6 +70,16 @@ async fn stock_a_shop(endpoints: &Endpoints) -> anyhow::Result<Vec<ItemId>> {
 }
 
 impl RestClient {
+    /// The session, for those who send requests of their own.
+    pub fn token(&self) -> Option<String> {
+        self.buyer.token()
+    }
+
+    /// What this client looks at and buys.
+    pub fn item(&self) -> ItemId {
+        self.item
+    }
+
     pub async fn call(&mut self, next: Next) -> Result<(), Miss> {
         match next {
             Next::Write if self.adds_next => {

@@ -15,6 +15,50 @@ use crate::bench::latency::Latencies;
 /// Kinds of errors that are told apart; the rest is counted together.
 const KINDS_MAX: usize = 8;
 
+/// When each client makes its next call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    /// As soon as the last one was answered.
+    Closed,
+    /// So many calls a second, of all clients together, whether or not they are answered. A call that could not be made in
+    /// time, because its client still waited for an answer, counts from when it should have been made: or the slowest times
+    /// would be those with the fewest calls, and hide ("coordinated omission").
+    Open { per_second: f64 },
+}
+
+impl Pace {
+    /// When this client, of so many, makes its next call.
+    fn schedule(self, index: usize, clients: usize, begin: Instant) -> Schedule {
+        match self {
+            Pace::Closed => Schedule::Closed,
+            Pace::Open { per_second } => {
+                let spacing = Duration::from_secs_f64(1.0 / per_second);
+                Schedule::Open { next: begin + spacing * index as u32, every: spacing * clients as u32 }
+            }
+        }
+    }
+}
+
+/// The calls of one client.
+enum Schedule {
+    Closed,
+    Open { next: Instant, every: Duration },
+}
+
+impl Schedule {
+    /// When the next call is due, if not at once.
+    fn next(&mut self) -> Option<Instant> {
+        match self {
+            Schedule::Closed => None,
+            Schedule::Open { next, every } => {
+                let due = *next;
+                *next += *every;
+                Some(due)
+            }
+        }
+    }
+}
+
 /// When to measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
@@ -75,17 +119,21 @@ impl Successes {
 pub(crate) async fn run(
     clients: Vec<Client>,
     op: Op,
+    pace: Pace,
     timing: Timing,
     successes: Arc<Successes>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Outcome> {
-    let start = Instant::now() + timing.warmup;
+    let begin = Instant::now();
+    let start = begin + timing.warmup;
     let end = start + timing.measured;
     let parts =
         (0..PARTS).map(|_| Part::new().map(Mutex::new).map(Arc::new)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut tasks = JoinSet::new();
-    for (client, part) in clients.into_iter().zip(parts.iter().cycle()) {
-        tasks.spawn(one(client, op, (start, end), Arc::clone(part), Arc::clone(&successes), stop.clone()));
+    let count = clients.len();
+    for ((index, client), part) in clients.into_iter().enumerate().zip(parts.iter().cycle()) {
+        let calls = Calls { client, op, schedule: pace.schedule(index, count, begin), start, end };
+        tasks.spawn(one(calls, Arc::clone(part), Arc::clone(&successes), stop.clone()));
     }
     let mut outcome = Outcome {
         latencies: Latencies::new()?,
@@ -109,19 +157,30 @@ pub(crate) async fn run(
     Ok(outcome)
 }
 
-async fn one(
-    mut client: Client,
+/// What one client does.
+struct Calls {
+    client: Client,
     op: Op,
-    (start, end): (Instant, Instant),
-    part: Arc<Mutex<Part>>,
-    successes: Arc<Successes>,
-    stop: CancellationToken,
-) {
+    schedule: Schedule,
+    start: Instant,
+    end: Instant,
+}
+
+async fn one(calls: Calls, part: Arc<Mutex<Part>>, successes: Arc<Successes>, stop: CancellationToken) {
+    let Calls { mut client, op, mut schedule, start, end } = calls;
     loop {
-        let called = Instant::now();
-        if called >= end {
+        let due = schedule.next();
+        if let Some(due) = due {
+            tokio::select! {
+                () = tokio::time::sleep_until(due.into()) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+        let now = Instant::now();
+        if now >= end {
             return;
         }
+        let called = due.unwrap_or(now);
         let outcome = tokio::select! {
             outcome = client.call(op.next()) => outcome,
             () = stop.cancelled() => return,
@@ -175,6 +234,17 @@ mod tests {
         early_end.reach(ms(1000));
         assert_eq!(early_end.max_gap(), ms(900));
         assert_eq!(early_end.count.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn in_an_open_loop_calls_are_due_whether_or_not_earlier_ones_were_answered() {
+        let begin = Instant::now();
+        let due = |index| {
+            let mut schedule = Pace::Open { per_second: 100.0 }.schedule(index, 2, begin);
+            [(); 3].map(|()| (schedule.next().unwrap() - begin).as_millis())
+        };
+        assert_eq!((due(0), due(1)), ([0, 20, 40], [10, 30, 50]));
+        assert_eq!(Pace::Closed.schedule(0, 2, begin).next(), None);
     }
 
     #[test]

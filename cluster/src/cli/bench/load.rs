@@ -12,7 +12,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::load::{Op, Report, Successes, Target, Timing, Ways, prepare, run};
+use crate::bench::load::{Op, Pace, Report, Successes, Target, Timing, Ways, prepare, run};
 use crate::bench::site::Site;
 use crate::cli::out;
 
@@ -26,9 +26,13 @@ pub struct LoadArgs {
     /// Which calls are made.
     #[arg(long, default_value = "write")]
     op: Op,
-    /// Clients at a time; each makes its next call when the last one was answered.
+    /// Clients at a time: each waits for its answer before it makes its next call.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     clients: u32,
+    /// So many calls a second, whether or not earlier ones are answered; response times count from when a call was due
+    /// [default: each client makes its next call when the last one was answered]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
     /// How many seconds are measured.
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
@@ -96,11 +100,12 @@ async fn measure(args: &LoadArgs, site: &Site, stop: &CancellationToken) -> anyh
     };
     let timing =
         Timing { warmup: Duration::from_secs(args.warmup), measured: Duration::from_secs(args.seconds) };
+    let pace = args.rate.map_or(Pace::Closed, |rate| Pace::Open { per_second: rate.into() });
     let successes = Arc::new(Successes::default());
     let progress = tokio::spawn(show_progress(timing, Arc::clone(&successes)));
-    let outcome = run(prepared, args.op, timing, successes, stop).await;
+    let outcome = run(prepared, args.op, pace, timing, successes, stop).await;
     progress.abort();
-    Ok(Report::new(args.target, args.op, clients, &outcome?))
+    Ok(Report::new(args.target, args.op, clients, pace, &outcome?))
 }
 
 fn only_node(args: &LoadArgs, file: &ClusterFile) -> anyhow::Result<Option<usize>> {

@@ -2,6 +2,7 @@
 
 mod compare;
 mod load;
+mod overload;
 mod scenarios;
 
 use std::path::Path;
@@ -15,8 +16,10 @@ use crate::cli::out;
 
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
-    /// As many calls of one kind as will go, in a closed loop: throughput, response times, longest gap.
+    /// Calls of one kind, as many as will go or at a fixed rate: throughput, response times, longest gap.
     Load(load::LoadArgs),
+    /// Calls at fixed rates below and above the capacity: what is still done, and how soon the rest is told to come back.
+    Overload(overload::OverloadArgs),
     /// Every call of sellers and buyers, timed, while processes die or messages are lost; a report with charts.
     Scenarios(scenarios::ScenariosArgs),
     /// Two reports of `scenarios` side by side: ratios, how sure they are, and a verdict for each.
@@ -26,6 +29,7 @@ pub enum BenchCommand {
 pub async fn bench(command: BenchCommand) -> anyhow::Result<ExitCode> {
     match command {
         BenchCommand::Load(args) => load::load(args).await,
+        BenchCommand::Overload(args) => overload::overload(args).await,
         BenchCommand::Scenarios(args) => scenarios::scenarios(args).await,
         BenchCommand::Compare(args) => compare::run(args),
     }

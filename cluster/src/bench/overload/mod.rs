@@ -1,0 +1,12 @@
+//! What becomes of a cluster from which more is asked than it can do: calls that come at a fixed rate, answered or not, at rates
+//! below and above the capacity.
+//!
+//! Nobody repeats a call here, because it is the servers that are looked at: what they refuse, how soon, and how much they
+//! still do.
+
+mod requests;
+mod step;
+mod wire;
+
+pub(crate) use requests::Requests;
+pub(crate) use step::{Frontends, Step, capacity, step};
