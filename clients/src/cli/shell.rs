@@ -41,8 +41,11 @@ fn serve_lines<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<Option<
     let command = line_command::<P>();
     let lines = Lines {
         words: Arc::new(Words::of(&command)),
-        // A history that can't be kept is no reason not to work.
-        history: desk.file.beside(&format!("{}-history", P::TEXTS.name)).ok(),
+        // What programs write into a pipe is no history of what people typed. One that can't be kept is no reason not to work.
+        history: match std::io::stdin().is_terminal() {
+            true => desk.file.beside(&format!("{}-history", P::TEXTS.name)).ok(),
+            false => None,
+        },
     };
     let mut first_failure = None;
     loop {

@@ -101,7 +101,7 @@ async fn measure(args: &OverloadArgs, site: &Site, stop: &CancellationToken) -> 
     let length = Duration::from_secs(args.seconds);
     let capacity_per_s = match args.capacity {
         Some(given) => given.into(),
-        None => capacity(&frontends, &requests, SESSIONS, length, stop).await,
+        None => capacity(&frontends, &requests, length, stop).await,
     };
     if capacity_per_s < 1.0 {
         bail!("not a single call was done while the capacity was measured");
