@@ -33,7 +33,9 @@ pub async fn observe(request: Request, next: Next) -> Response {
     metrics::histogram!(SECONDS, "method" => method, "route" => route).record(took);
     span.in_scope(|| {
         let (status, took_us) = (status.as_u16(), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-        if status >= 500 {
+        // "Come back later" is no defect, and where it has a cause in the databases that is noted there. To write a line for each
+        // when there are thousands a second would make the load worse.
+        if status >= 500 && status != 503 {
             tracing::warn!(status, took_us, "answered");
         } else {
             tracing::debug!(status, took_us, "answered");

@@ -20,8 +20,6 @@ const USEFUL: Duration = Duration::from_secs(1);
 const CONNECTIONS_MAX: usize = 4_000;
 /// Clients at a time when the capacity is looked for.
 const CLIENTS: [usize; 4] = [64, 128, 256, 512];
-/// More clients than before are worth it if they get so many times as much done.
-const WORTH_MORE: f64 = 1.05;
 /// Calls of this long at the beginning of a step do not count: what the step before has left is still being done.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -185,8 +183,7 @@ pub(crate) async fn step(
     Ok(measured)
 }
 
-/// How many calls a second are done at most for clients that each wait for their answer: for more and more of them, until more
-/// of them get no more done.
+/// How many calls a second are done at most for clients that each wait for their answer, for few of them and for many.
 pub(crate) async fn capacity(
     frontends: &Arc<Frontends>,
     requests: &Arc<Requests>,
@@ -195,11 +192,7 @@ pub(crate) async fn capacity(
 ) -> f64 {
     let mut most = 0.0;
     for clients in CLIENTS {
-        let done = closed_loop(frontends, requests, clients, length, stop).await;
-        if done < most * WORTH_MORE {
-            return f64::max(most, done);
-        }
-        most = done;
+        most = f64::max(most, closed_loop(frontends, requests, clients, length, stop).await);
     }
     most
 }
