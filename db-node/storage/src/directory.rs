@@ -14,12 +14,12 @@ pub(crate) const LOCK: &str = "lock";
 const LOG: &str = "log";
 const STATE: &str = "state";
 const SCRATCH: &str = "scratch";
+/// What sled calls the file that a database is in.
+const DATABASE_FILE: &str = "db";
 
-/// A record in each database by which a database that lost its content is told from a new one.
+/// A record in the database by which one that lost its content is told from a new one.
 const MARKER: &[u8] = b"\0agora";
 
-/// How much of the log stays in sled's cache: recent entries are cached by whoever reads them back.
-const LOG_CACHE_BYTES: u64 = 16 << 20;
 /// How much of the state stays in sled's cache: all of it is in memory in the state machine already.
 const STATE_CACHE_BYTES: u64 = 64 << 20;
 
@@ -71,22 +71,19 @@ impl Directory {
     fn open_existing(held: Arc<Held>, disk: DiskId) -> Result<Directory, StorageError> {
         let path = held.path.clone();
         remove(&path, SCRATCH)?;
-        for name in [LOG, STATE] {
-            if !path.join(name).join("db").is_file() {
-                return Err(StorageError::damaged(&path, format!("its {name} database is missing")));
+        for (name, is_there) in
+            [(LOG, path.join(LOG).is_dir()), (STATE, path.join(STATE).join(DATABASE_FILE).is_file())]
+        {
+            if !is_there {
+                return Err(StorageError::damaged(&path, format!("its {name} is missing")));
             }
         }
-        let (log, state) = open_databases(&path)?;
-        for (name, database) in [(LOG, &log), (STATE, &state)] {
-            if database.get(MARKER).map_err(StorageError::database(&path))?.is_none() {
-                return Err(StorageError::damaged(
-                    &path,
-                    format!("its {name} database has lost its content"),
-                ));
-            }
+        let (state, file) = open_database(&path)?;
+        if state.get(MARKER).map_err(StorageError::database(&path))?.is_none() {
+            return Err(StorageError::damaged(&path, "its state has lost its content"));
         }
-        let log = Log::open(log, Arc::clone(&held))?;
-        Ok(Directory { disk, log, state: StateStore::open(state, held)?, path })
+        let log = Log::open(path.join(LOG), Arc::clone(&held))?;
+        Ok(Directory { disk, log, state: StateStore::open(state, file, held)?, path })
     }
 
     fn create(held: Arc<Held>, identity: &Identity) -> Result<Directory, StorageError> {
@@ -97,17 +94,15 @@ impl Directory {
         for name in [LOG, STATE, SCRATCH] {
             remove(&path, name)?;
         }
-        let (log, state) = open_databases(&path)?;
-        for database in [&log, &state] {
-            database.insert(MARKER, identity.node.as_bytes()).map_err(StorageError::database(&path))?;
-            database.flush().map_err(StorageError::database(&path))?;
-        }
+        let (state, file) = open_database(&path)?;
+        state.insert(MARKER, identity.node.as_bytes()).map_err(StorageError::database(&path))?;
         let directory = Directory {
             disk,
-            log: Log::open(log, Arc::clone(&held))?,
-            state: StateStore::open(state, held)?,
+            log: Log::create(path.join(LOG), Arc::clone(&held))?,
+            state: StateStore::open(state, file, held)?,
             path: path.clone(),
         };
+        directory.state.sync()?;
         found.phase = Phase::Complete;
         identity::write(&path, &found)?;
         Ok(directory)
@@ -148,7 +143,7 @@ impl Directory {
     /// # Errors
     /// The file system refused.
     pub fn disk_bytes(&self) -> Result<u64, StorageError> {
-        Ok(self.log.disk_bytes()? + self.state.disk_bytes()?)
+        Ok(self.log.disk_bytes() + self.state.disk_bytes()?)
     }
 }
 
@@ -189,21 +184,21 @@ fn is_lock(error: &std::io::Error) -> bool {
     error.to_string().contains("could not acquire lock")
 }
 
-fn open_databases(path: &Path) -> Result<(sled::Db, sled::Db), StorageError> {
-    let open = |name: &str, cache| {
-        // Syncs are asked for by whoever needs them; sled's own timer would only add to them.
-        let config = sled::Config::new().path(path.join(name)).cache_capacity(cache).flush_every_ms(None);
-        let begun = Instant::now();
-        loop {
-            match config.open() {
-                // This directory's own lock is held, so it is an earlier database of this very process that still lets go of
-                // its file: sled does so on a thread of its own.
-                Err(sled::Error::Io(error)) if is_lock(&error) && begun.elapsed() < LETTING_GO => {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                opened => return opened.map_err(StorageError::database(path)),
+fn open_database(path: &Path) -> Result<(sled::Db, File), StorageError> {
+    // Syncs are asked for by whoever needs them; sled's own timer would only add to them.
+    let config =
+        sled::Config::new().path(path.join(STATE)).cache_capacity(STATE_CACHE_BYTES).flush_every_ms(None);
+    let begun = Instant::now();
+    let database = loop {
+        match config.open() {
+            // This directory's own lock is held, so it is an earlier database of this very process that still lets go of
+            // its file: sled does so on a thread of its own.
+            Err(sled::Error::Io(error)) if is_lock(&error) && begun.elapsed() < LETTING_GO => {
+                std::thread::sleep(Duration::from_millis(1));
             }
+            opened => break opened.map_err(StorageError::database(path))?,
         }
     };
-    Ok((open(LOG, LOG_CACHE_BYTES)?, open(STATE, STATE_CACHE_BYTES)?))
+    let file = File::options().read(true).write(true).open(path.join(STATE).join(DATABASE_FILE));
+    Ok((database, file.map_err(StorageError::io(path, "open the state"))?))
 }

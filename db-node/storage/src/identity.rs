@@ -66,7 +66,7 @@ pub(crate) enum Phase {
 
 const NAME: &str = "identity";
 const NEW_NAME: &str = "identity.new";
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Names that may lie in a directory that is not yet a data directory: what a start leaves that died at once.
 pub(crate) fn may_precede_identity(name: &std::ffi::OsStr) -> bool {

@@ -1,8 +1,11 @@
-//! A durable log and a state store over sled.
+//! A durable log in files of its own, and a state store over sled.
 //!
-//! A node's data directory holds an identity file, a lock, and two sled databases: `log/`, whose fsync is what an
-//! acknowledged write waits for, and `state/`, which is written without waiting because the log can rebuild what it
-//! lacks. They are apart so that the log's fsync never has to write out state pages.
+//! A node's data directory holds an identity file, a lock, the segments of the log in `log/`, whose fdatasync is what an
+//! acknowledged write waits for, and a sled database in `state/`, which is written without waiting because the log can
+//! rebuild what it lacks.
+//!
+//! The log is not in sled because sled's flush is no fsync on Linux (it starts and awaits the write-back of a range, but
+//! commits neither the file's size nor the disk's own cache), and because a tree is much work for a queue.
 //!
 //! What holds:
 //! - a [`LogBatch`] is on disk as a whole or not at all, whenever the process dies;
@@ -19,7 +22,6 @@ mod directory;
 mod error;
 mod identity;
 mod log;
-mod log_record;
 mod state_store;
 
 pub use directory::Directory;

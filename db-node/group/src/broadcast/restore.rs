@@ -46,7 +46,7 @@ pub(super) fn restore(
     members: u16,
     applied: Option<(Slot, Epoch)>,
 ) -> Result<Durable, RestoreError> {
-    let before = log.meta(INCARNATION)?.map(|bytes| read_incarnation(&bytes)).transpose()?;
+    let before = log.meta(INCARNATION).map(|bytes| read_incarnation(&bytes)).transpose()?;
     let incarnation = Incarnation(before.map_or(1, |before| before.0 + 1));
     let raised = (INCARNATION, Some(incarnation.0.to_be_bytes().to_vec()));
     if before.is_none() {
@@ -82,7 +82,7 @@ fn read<T>(
     name: &'static str,
     parse: impl Fn(&[u8]) -> Result<T, BadRecord>,
 ) -> Result<T, RestoreError> {
-    let bytes = log.meta(name)?.ok_or(RestoreError::Missing(name))?;
+    let bytes = log.meta(name).ok_or(RestoreError::Missing(name))?;
     parse(&bytes).map_err(|error| RestoreError::Record { what: name.into(), error })
 }
 

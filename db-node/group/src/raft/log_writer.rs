@@ -175,6 +175,6 @@ fn write(
 
 /// A named value of the log that is a message.
 pub(crate) fn read_meta<T: Message + Default>(log: &Log, name: &str) -> Result<Option<T>, String> {
-    let Some(bytes) = log.meta(name).map_err(|error| error.to_string())? else { return Ok(None) };
+    let Some(bytes) = log.meta(name) else { return Ok(None) };
     T::decode(bytes.as_slice()).map(Some).map_err(|error| format!("the log's {name} can't be read: {error}"))
 }
