@@ -58,6 +58,11 @@ impl Disk {
             || self.under_way.front().is_some_and(|oldest| now > oldest.since + timing.slow_disk)
     }
 
+    /// Nothing that the log got waits to be written.
+    pub(crate) fn has_all_on_its_way(&self) -> bool {
+        self.unwritten.is_empty()
+    }
+
     fn note_delay(&mut self, since: Duration, now: Duration, timing: &Timing) {
         if now > since + timing.slow_disk {
             self.slow_until = now + 4 * timing.slow_disk;

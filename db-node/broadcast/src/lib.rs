@@ -11,6 +11,7 @@ mod epoch_change;
 mod gaps;
 mod history;
 mod ids;
+mod invariants;
 mod log;
 mod member;
 mod message;

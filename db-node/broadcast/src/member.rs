@@ -107,7 +107,7 @@ impl Member {
         }
         self.run_timers();
         self.settle();
-        self.pending.check(&self.log.tip().sequenced);
+        self.check_invariants();
         std::mem::swap(&mut self.out, outputs);
     }
 

@@ -228,6 +228,11 @@ impl Member {
     fn accept(&mut self, transition: Transition) {
         let Transition { start, from, fetched, .. } = transition;
         debug_assert!(start.epoch > self.accepted && start.epoch >= self.promised);
+        // What was committed while the rest was fetched is a part of what is kept, if all keep the protocol.
+        if matches!(from, From::Log(kept) if kept < self.acks.settled) {
+            self.counters.impossible += 1;
+            return;
+        }
         self.write_unwritten();
         let mut writes = self.replace_log(from);
         for entry in &fetched {
