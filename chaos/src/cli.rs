@@ -105,7 +105,13 @@ impl RunArguments {
                 (sellers, shoppers, clients - sellers - shoppers)
             }
         };
-        Size { sellers, shoppers, savers, rivals: self.rivals, pause_max: Duration::from_millis(self.pause_ms) }
+        Size {
+            sellers,
+            shoppers,
+            savers,
+            rivals: self.rivals,
+            pause_max: Duration::from_millis(self.pause_ms),
+        }
     }
 
     /// Makes the directory for the report, if there is to be one.

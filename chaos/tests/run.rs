@@ -53,8 +53,12 @@ fn promises_hold_while_frontends_and_product_nodes_are_killed() {
     );
 
     let page = std::fs::read_to_string(reports.join("report.html")).unwrap();
-    assert!(page.contains("Every promise was kept") && page.contains("<svg") && page.contains("product term"));
-    assert!(!page.contains("http://") || page.matches("http://").count() == page.matches("www.w3.org").count());
+    assert!(
+        page.contains("Every promise was kept") && page.contains("<svg") && page.contains("product term")
+    );
+    assert!(
+        !page.contains("http://") || page.matches("http://").count() == page.matches("www.w3.org").count()
+    );
 
     let lines = std::fs::read_to_string(&history).unwrap();
     let mut operations = 0;

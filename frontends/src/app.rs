@@ -36,7 +36,7 @@ pub struct App {
     pub databases: Databases,
     /// The hashing of passwords.
     pub passwords: Passwords,
-    /// The financial service. Only buyers pay.
+    /// The financial service. Only buyers pay, but any frontend finishes purchases that were left.
     pub payments: PaymentClient,
     /// How many more requests may be under way.
     pub admission: Arc<Semaphore>,
@@ -44,7 +44,7 @@ pub struct App {
     pub rates: Rates,
     /// How long the databases may take to answer a request.
     pub patience: Duration,
-    /// Purchases under way: they go on when their client leaves, and a stopping frontend waits for them.
+    /// Purchases under way or being finished: they go on when their client leaves, and a stopping frontend waits for them.
     pub purchases: TaskTracker,
 }
 
@@ -94,6 +94,11 @@ impl Context {
     /// For a request that has to wait for more than the databases.
     pub fn patient(self) -> Self {
         Context { deadline: self.arrival + REQUEST_TIME, ..self }
+    }
+
+    /// The frontend, for what outlives the request.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
     }
 }
 

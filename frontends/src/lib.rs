@@ -9,8 +9,10 @@ use std::process::ExitCode;
 use agora_proto::common::Role;
 
 mod app;
+mod crash;
 mod databases;
 pub mod financial;
+mod month;
 mod passwords;
 pub mod payment;
 mod problem;

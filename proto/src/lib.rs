@@ -44,6 +44,7 @@ mod idempotency;
 mod item_id;
 pub mod limits;
 mod money;
+pub mod text;
 
 pub use idempotency::{IDEMPOTENCY_HASH_BYTES, key_hash};
 pub use item_id::ParseItemIdError;

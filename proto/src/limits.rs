@@ -44,5 +44,12 @@ pub const SESSION_TOUCH_AFTER: Duration = Duration::from_secs(20);
 /// How long a reservation holds stock that is neither committed nor released. With the sweep's period, stock is back on
 /// sale within the minute that is promised.
 pub const RESERVATION_HOLD: Duration = Duration::from_secs(55);
+/// How long a purchase that was begun is left to whoever began it, before any frontend may finish it. Longer than a request
+/// takes; and short enough that even when the first finisher dies too, a second one is done within a minute.
+pub const PURCHASE_LEASE: Duration = Duration::from_secs(20);
+/// Most unfinished purchases that one claim leases.
+pub const PURCHASES_CLAIMED: u32 = 16;
+/// Longest id that a payment's authorization has.
+pub const AUTHORIZATION_ID_CHARS: usize = 128;
 /// How long the answer to an idempotency key is remembered.
 pub const ANSWER_KEPT: Duration = Duration::from_secs(24 * 60 * 60);

@@ -114,8 +114,8 @@ impl Accounts {
 impl CustomerDb {
     pub(crate) fn create_account(&mut self, command: CreateAccount) -> Result<Body, Refusal> {
         let role = validate::role(command.role)?;
-        validate::text("username", &command.username, USERNAME_CHARS)?;
-        validate::text("display_name", &command.display_name, DISPLAY_NAME_CHARS)?;
+        validate::name("username", &command.username, USERNAME_CHARS)?;
+        validate::name("display_name", &command.display_name, DISPLAY_NAME_CHARS)?;
         validate::password_hash(&command.password_hash)?;
         let row = AccountRow {
             username: command.username,

@@ -4,7 +4,7 @@
 //! that expects another version than there is gets a conflict: of two sessions that save at the same time, one is told.
 
 use agora_machine::{CorruptRecord, Record, Table, TableId, Timestamp};
-use agora_proto::common::{Code, Refusal};
+use agora_proto::common::{self, Code, Refusal};
 use agora_proto::customer::{
     AddToCart, Cart, CartLine, CartSaved, ClearCart, Done, GetCart, RemoveFromCart, SaveCart, response::Body,
 };
@@ -171,6 +171,9 @@ impl CustomerDb {
         let item = validate::item(command.item)?;
         let added = validate::quantity(command.quantity)?;
         let buyer_id = self.sessions.buyer(&token, now)?;
+        let available = command.available.ok_or_else(|| {
+            Refusal::new(Code::ItemNotFound, format!("no item {} is on sale", common::ItemId::from(item)))
+        })?;
         let lines = self.carts.active.get(&token).map(|cart| &cart.lines);
         let there = lines.map_or(0, |lines| lines.quantity(item));
         if there == 0 && lines.is_some_and(|lines| lines.0.len() >= CART_LINES) {
@@ -178,15 +181,14 @@ impl CustomerDb {
             return Err(Refusal::new(Code::CartFull, detail));
         }
         let quantity = there.saturating_add(added);
-        if u64::from(quantity) > command.available {
-            let detail =
-                format!("{quantity} in the cart would be more than the {} in stock", command.available);
+        if u64::from(quantity) > available {
+            let detail = format!("{quantity} in the cart would be more than the {available} in stock");
             return Err(Refusal::new(Code::InsufficientStock, detail));
         }
         if quantity > CART_LINE_UNITS {
             let detail =
                 format!("with the {there} there it would be more than {CART_LINE_UNITS} of one item");
-            return Err(Refusal::field("quantity", detail));
+            return Err(Refusal { field: "quantity".into(), ..Refusal::new(Code::CartFull, detail) });
         }
         self.carts.set_active(&token, item, quantity);
         self.sessions.used(&token, now);

@@ -57,6 +57,8 @@ impl CustomerDb {
             Change::BeginPurchase(command) => self.begin_purchase(now, &command),
             Change::CompletePurchase(command) => self.complete_purchase(now, command),
             Change::AbortPurchase(command) => self.abort_purchase(now, command),
+            Change::SettlePurchase(command) => self.settle_purchase(&command),
+            Change::ClaimPurchases(command) => self.claim_purchases(now, &command),
             Change::Sweep(_) => Ok(self.sweep(now)),
         }
     }

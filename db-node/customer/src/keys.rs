@@ -52,3 +52,7 @@ impl From<ItemKey> for common::ItemId {
 /// A purchase, named by the frontend that began it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct PurchaseKey(pub [u8; 16]);
+
+/// A claim of unfinished purchases, named by the frontend that makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct ClaimKey(pub [u8; 16]);

@@ -12,7 +12,7 @@ pub const SESSIONS_MAX: usize = 2_000_000;
 /// Most sessions of one user at a time. The next login is refused: ending the oldest session instead would break the
 /// promise that no session ends within five minutes of its last call.
 pub const SESSIONS_PER_USER_MAX: u32 = 1_000;
-/// Most purchases: the history, and those that are under way or were aborted lately.
+/// Most purchases: the history, and those that are unfinished or were aborted lately.
 pub const PURCHASES_MAX: usize = 50_000_000;
 /// Most cart lines on one page of a purchase history: with it a page stays far below what fits into a message. A page
 /// always has at least one purchase.
@@ -32,15 +32,10 @@ pub const TIME_LAG_PROPOSED: Duration = Duration::from_secs(2);
 /// `SESSION_TOUCH_AFTER` apart in real time, the later one is always recorded.
 pub const TOUCH_DUE_AFTER: Duration = agora_proto::limits::SESSION_TOUCH_AFTER.saturating_sub(TIME_LAG_MAX);
 
-/// For so long a begun purchase keeps its session from beginning another one. It is the time that stock stays reserved
-/// for it; a purchase that takes longer has lost its frontend.
-pub const PURCHASE_EXCLUSIVE: Duration = agora_proto::limits::RESERVATION_HOLD;
-/// How long a purchase is kept that was begun and never ended, or that was aborted. Longer than the answer to its
-/// idempotency key, so that a repeat never starts it anew.
+/// How long an aborted purchase is kept when nothing is left to do for it. Longer than the answer to its idempotency key, so
+/// that a repeat never starts it anew.
 pub const PURCHASE_KEPT: Duration = ANSWER_KEPT.saturating_add(Duration::from_secs(60 * 60));
 
-/// Longest id that a payment's authorization has.
-pub(crate) const AUTHORIZATION_ID_CHARS: usize = 128;
 /// Longest detail, and longest field name, that is kept of the reason why a purchase was aborted; the rest is cut off.
 pub(crate) const REASON_CHARS: usize = 256;
 

@@ -1,4 +1,4 @@
-//! What is kept of purchases: those under way, the history of each buyer, and for a while those that came to nothing.
+//! What is kept of purchases: those under way, the history of each buyer, and for a while the aborted ones.
 
 use agora_machine::{CorruptRecord, Record, Table, TableId, Timestamp};
 use agora_proto::common::{self, Refusal};
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::carts::Line;
 use crate::keys::{ItemKey, PurchaseKey, TokenHash};
-use crate::limits::{PURCHASE_EXCLUSIVE, PURCHASE_KEPT, ms};
+use crate::limits::{PURCHASE_KEPT, ms};
+use crate::unfinished::Unfinished;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PurchaseRow {
@@ -50,12 +51,11 @@ pub(crate) struct Reason {
 }
 
 impl PurchaseRow {
-    /// Since when it may be forgotten some time: it is not in the history.
-    fn not_in_history_since(&self) -> Option<u64> {
+    /// When it was aborted, if it was.
+    fn aborted_ms(&self) -> Option<u64> {
         match &self.outcome {
-            Outcome::Started { .. } => Some(self.begun_ms),
             Outcome::Aborted { at_ms, .. } => Some(*at_ms),
-            Outcome::Completed { .. } => None,
+            Outcome::Started { .. } | Outcome::Completed { .. } => None,
         }
     }
 
@@ -66,7 +66,7 @@ impl PurchaseRow {
         }
     }
 
-    pub(crate) fn to_wire(&self, id: PurchaseKey) -> Purchase {
+    fn to_wire(&self, id: PurchaseKey) -> Purchase {
         let mut purchase = Purchase {
             purchase_id: Bytes::copy_from_slice(&id.0),
             buyer_id: self.buyer_id,
@@ -117,24 +117,51 @@ pub(crate) struct Purchases {
     pub(crate) rows: Table<PurchaseKey, PurchaseRow>,
     /// The completed ones: buyer and number.
     history: OrdMap<(u64, u64), PurchaseKey>,
-    /// Those under way: session and when they were begun.
-    started: OrdSet<(TokenHash, u64, PurchaseKey)>,
-    /// All that are not in the history, by age.
+    /// Those under way, by session.
+    started: OrdSet<(TokenHash, PurchaseKey)>,
+    /// Those that may be forgotten some time, by age: aborted, and nothing left to do.
     fleeting: OrdSet<(u64, PurchaseKey)>,
+    /// Those with something left to do: all that are under way, and aborted ones whose payment is still to be voided.
+    pub(crate) unfinished: Unfinished,
 }
 
 impl Purchases {
-    pub(crate) fn new(id: TableId) -> Self {
+    pub(crate) fn new(id: TableId, unfinished: TableId) -> Self {
         Purchases {
             rows: Table::new(id),
             history: OrdMap::new(),
             started: OrdSet::new(),
             fleeting: OrdSet::new(),
+            unfinished: Unfinished::new(unfinished),
+        }
+    }
+
+    /// A new purchase, leased to whoever began it.
+    pub(crate) fn begin(&mut self, id: PurchaseKey, row: PurchaseRow, now: Timestamp) {
+        self.unfinished.lease_to_runner(id, now);
+        self.put(id, row);
+    }
+
+    /// The purchase has ended with nothing left to do.
+    pub(crate) fn end(&mut self, id: PurchaseKey, row: PurchaseRow) {
+        self.unfinished.finish(id);
+        self.put(id, row);
+    }
+
+    /// The purchase has ended, and is still to be settled by whoever has the lease.
+    pub(crate) fn end_owing(&mut self, id: PurchaseKey, row: PurchaseRow) {
+        self.put(id, row);
+    }
+
+    /// Nothing is left to do for an aborted purchase.
+    pub(crate) fn settle(&mut self, id: PurchaseKey) {
+        if let Some(row) = self.rows.get(&id).cloned().filter(|_| self.unfinished.contains(id)) {
+            self.end(id, row);
         }
     }
 
     /// Writes a purchase, in place of what it was before.
-    pub(crate) fn put(&mut self, id: PurchaseKey, row: PurchaseRow) {
+    fn put(&mut self, id: PurchaseKey, row: PurchaseRow) {
         self.remove(id);
         self.enter(id, &row);
         self.rows.insert(id, row);
@@ -143,27 +170,33 @@ impl Purchases {
     fn remove(&mut self, id: PurchaseKey) {
         let Some(old) = self.rows.remove(&id) else { return };
         match old.outcome {
-            Outcome::Started { .. } => drop(self.started.remove(&(old.token, old.begun_ms, id))),
+            Outcome::Started { .. } => drop(self.started.remove(&(old.token, id))),
             Outcome::Completed { number, .. } => drop(self.history.remove(&(old.buyer_id, number))),
-            Outcome::Aborted { .. } => {}
+            Outcome::Aborted { at_ms, .. } => drop(self.fleeting.remove(&(at_ms, id))),
         }
-        if let Some(since) = old.not_in_history_since() {
-            self.fleeting.remove(&(since, id));
-        }
+    }
+
+    /// A purchase as it is told.
+    pub(crate) fn told(&self, id: PurchaseKey) -> Option<Purchase> {
+        let row = self.rows.get(&id)?;
+        let void_owed = row.aborted_ms().is_some() && self.unfinished.contains(id);
+        Some(Purchase { void_owed, ..row.to_wire(id) })
     }
 
     /// Enters a row in the indexes; what another purchase had of its place in the history is returned.
     fn enter(&mut self, id: PurchaseKey, row: &PurchaseRow) -> Option<PurchaseKey> {
-        if let Some(since) = row.not_in_history_since() {
-            self.fleeting.insert((since, id));
-        }
         match row.outcome {
             Outcome::Started { .. } => {
-                self.started.insert((row.token, row.begun_ms, id));
+                self.started.insert((row.token, id));
                 None
             }
             Outcome::Completed { number, .. } => self.history.insert((row.buyer_id, number), id),
-            Outcome::Aborted { .. } => None,
+            Outcome::Aborted { at_ms, .. } => {
+                if !self.unfinished.contains(id) {
+                    self.fleeting.insert((at_ms, id));
+                }
+                None
+            }
         }
     }
 
@@ -178,16 +211,18 @@ impl Purchases {
         &self,
         buyer_id: u64,
         number: u64,
-    ) -> impl Iterator<Item = (u64, PurchaseKey, &PurchaseRow)> {
+    ) -> impl Iterator<Item = (u64, &PurchaseRow, Purchase)> {
         let newest_first = self.history.range((buyer_id, 0)..(buyer_id, number)).rev();
-        newest_first.filter_map(|((_, number), id)| Some((*number, *id, self.rows.get(id)?)))
+        newest_first.filter_map(|((_, number), id)| {
+            let row = self.rows.get(id)?;
+            Some((*number, row, row.to_wire(*id)))
+        })
     }
 
-    /// Whether the session has a purchase under way that keeps it from beginning another one.
-    pub(crate) fn excludes_another(&self, token: TokenHash, now: Timestamp) -> bool {
-        let of_session = (token, 0, PurchaseKey([0; 16]))..=(token, u64::MAX, PurchaseKey([u8::MAX; 16]));
-        let latest = self.started.range(of_session).next_back();
-        latest.is_some_and(|(_, begun_ms, _)| now.0 < begun_ms.saturating_add(ms(PURCHASE_EXCLUSIVE)))
+    /// Whether the session has a purchase under way.
+    pub(crate) fn any_under_way(&self, token: TokenHash) -> bool {
+        let of_session = (token, PurchaseKey([0; 16]))..=(token, PurchaseKey([u8::MAX; 16]));
+        self.started.range(of_session).next().is_some()
     }
 
     /// Whether a purchase may be forgotten at this time.
@@ -213,8 +248,23 @@ impl Purchases {
         self.rows.load(record)
     }
 
-    /// Rebuilds the indexes from the rows.
+    /// Rebuilds the indexes from the rows, and checks that the two tables fit together.
     pub(crate) fn index(&mut self) -> Result<(), CorruptRecord> {
+        self.unfinished.index();
+        let corrupt = |id: &PurchaseKey, why: &str| {
+            let key = [&[self.rows.id().0], &id.0[..]].concat();
+            Err(CorruptRecord { key, why: why.to_owned() })
+        };
+        for (id, row) in self.rows.iter() {
+            if matches!(row.outcome, Outcome::Started { .. }) && !self.unfinished.contains(*id) {
+                return corrupt(id, "a purchase under way that nobody would finish");
+            }
+        }
+        for (id, _) in self.unfinished.rows.iter() {
+            if self.rows.get(id).is_none_or(|row| matches!(row.outcome, Outcome::Completed { .. })) {
+                return corrupt(id, "something is left to do for a purchase that is completed, or not there");
+            }
+        }
         for (id, row) in self.rows.clone().iter() {
             if let Some(other) = self.enter(*id, row) {
                 let why = format!(

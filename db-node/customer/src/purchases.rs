@@ -7,11 +7,13 @@ use agora_proto::customer::{
     AbortPurchase, BeginPurchase, CompletePurchase, GetPurchase, ListPurchases, PurchaseCursor, PurchaseLine,
     PurchasePage, response::Body,
 };
-use agora_proto::limits::{CART_LINES, ITEM_NAME_CHARS, PAGE_ITEMS_MAX, PRICE_MAX_CENTS};
+use agora_proto::limits::{
+    AUTHORIZATION_ID_CHARS, CART_LINES, ITEM_NAME_CHARS, PAGE_ITEMS_MAX, PRICE_MAX_CENTS,
+};
 
 use crate::carts::Line;
 use crate::keys::{PurchaseKey, TokenHash, UserKey};
-use crate::limits::{AUTHORIZATION_ID_CHARS, PAGE_LINES_MAX, PURCHASES_MAX, REASON_CHARS};
+use crate::limits::{PAGE_LINES_MAX, PURCHASES_MAX, REASON_CHARS};
 use crate::purchase_records::{BoughtLine, Outcome, PurchaseRow, Reason};
 use crate::state::CustomerDb;
 use crate::validate;
@@ -26,6 +28,9 @@ impl CustomerDb {
         let id = validate::purchase_id(&command.purchase_id)?;
         if let Some(row) = self.purchases.rows.get(&id) {
             self.check_owner(row, token, now)?;
+            if matches!(row.outcome, Outcome::Started { .. }) {
+                self.purchases.unfinished.lease_to_runner(id, now);
+            }
             return self.purchase(id);
         }
         let buyer_id = self.sessions.buyer(&token, now)?;
@@ -33,7 +38,7 @@ impl CustomerDb {
         if lines.is_empty() {
             return Err(Refusal::new(Code::CartEmpty, "the cart is empty: add something first"));
         }
-        if self.purchases.excludes_another(token, now) {
+        if self.purchases.any_under_way(token) {
             let detail = "another purchase of this session is under way: wait until it has ended";
             return Err(Refusal::new(Code::PurchaseConflict, detail));
         }
@@ -41,7 +46,7 @@ impl CustomerDb {
             return Err(Refusal::new(Code::RateLimited, "no more purchases can be recorded"));
         }
         let outcome = Outcome::Started { lines };
-        self.purchases.put(id, PurchaseRow { buyer_id, token, begun_ms: now.0, outcome });
+        self.purchases.begin(id, PurchaseRow { buyer_id, token, begun_ms: now.0, outcome }, now);
         self.sessions.used(&token, now);
         self.purchase(id)
     }
@@ -85,7 +90,7 @@ impl CustomerDb {
             total_cents: command.total_cents,
             authorization_id: command.authorization_id,
         };
-        self.purchases.put(id, PurchaseRow { outcome, ..row.clone() });
+        self.purchases.end(id, PurchaseRow { outcome, ..row.clone() });
         self.accounts.add_items_purchased(buyer_id, frozen.iter().map(|line| u64::from(line.quantity)).sum());
         let session =
             self.sessions.rows.get(&token).filter(|session| session.user == UserKey::buyer(buyer_id));
@@ -107,10 +112,13 @@ impl CustomerDb {
             Outcome::Started { lines } => lines.clone(),
         };
         let reason = reason(command.reason)?;
-        self.purchases.put(
-            id,
-            PurchaseRow { outcome: Outcome::Aborted { at_ms: now.0, lines, reason }, ..row.clone() },
-        );
+        let aborted =
+            PurchaseRow { outcome: Outcome::Aborted { at_ms: now.0, lines, reason }, ..row.clone() };
+        if command.void_owed {
+            self.purchases.end_owing(id, aborted);
+        } else {
+            self.purchases.end(id, aborted);
+        }
         self.purchase(id)
     }
 
@@ -129,26 +137,25 @@ impl CustomerDb {
         let mut page = PurchasePage::default();
         let mut lines = 0_usize;
         let mut last = before;
-        for (number, id, row) in self.purchases.completed_before(buyer_id, before) {
+        for (number, row, told) in self.purchases.completed_before(buyer_id, before) {
             lines = lines.saturating_add(row.line_count());
             let full = page.purchases.len() == limit || lines > PAGE_LINES_MAX;
             if full && !page.purchases.is_empty() {
                 page.next = Some(PurchaseCursor { number: last });
                 break;
             }
-            page.purchases.push(row.to_wire(id));
+            page.purchases.push(told);
             last = number;
         }
         Ok(Body::PurchasePage(page))
     }
 
-    fn purchase(&self, id: PurchaseKey) -> Result<Body, Refusal> {
-        let row = self.purchases.rows.get(&id).ok_or_else(purchase_not_found)?;
-        Ok(Body::Purchase(row.to_wire(id)))
+    pub(crate) fn purchase(&self, id: PurchaseKey) -> Result<Body, Refusal> {
+        self.purchases.told(id).map(Body::Purchase).ok_or_else(purchase_not_found)
     }
 }
 
-fn purchase_not_found() -> Refusal {
+pub(crate) fn purchase_not_found() -> Refusal {
     Refusal::new(Code::PurchaseNotFound, "there is no purchase of that id")
 }
 

@@ -24,6 +24,7 @@ impl CustomerDb {
             Question::ListPurchases(query) => self.list_purchases(&query),
             Question::GetPurchase(query) => self.get_purchase(&query),
             Question::GetAccount(query) => self.get_account(query),
+            Question::GetUnfinished(_) => Ok(self.get_unfinished()),
         }))
     }
 }

@@ -21,6 +21,7 @@ const SESSIONS: TableId = TableId(4);
 const ACTIVE_CARTS: TableId = TableId(5);
 const SAVED_CARTS: TableId = TableId(6);
 const PURCHASES: TableId = TableId(7);
+const UNFINISHED: TableId = TableId(8);
 
 /// The customer database.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ impl CustomerDb {
             accounts: Accounts::new(ACCOUNTS),
             sessions: Sessions::new(SESSIONS),
             carts: Carts::new(ACTIVE_CARTS, SAVED_CARTS),
-            purchases: Purchases::new(PURCHASES),
+            purchases: Purchases::new(PURCHASES, UNFINISHED),
         }
     }
 
@@ -60,6 +61,7 @@ impl CustomerDb {
             ACTIVE_CARTS => self.carts.load_active(record),
             SAVED_CARTS => self.carts.load_saved(record),
             PURCHASES => self.purchases.load(record),
+            UNFINISHED => self.purchases.unfinished.load(record),
             TableId(other) => {
                 Err(record.corrupt(format!("there is no table {other} in the customer database")))
             }
@@ -118,6 +120,7 @@ impl StateMachine for CustomerDb {
         self.carts.active.take_changes(&mut changes);
         self.carts.saved.take_changes(&mut changes);
         self.purchases.rows.take_changes(&mut changes);
+        self.purchases.unfinished.rows.take_changes(&mut changes);
         changes
     }
 
@@ -130,7 +133,8 @@ impl StateMachine for CustomerDb {
                 .chain(self.accounts.rows.records())
                 .chain(self.sessions.rows.records())
                 .chain(carts)
-                .chain(self.purchases.rows.records()),
+                .chain(self.purchases.rows.records())
+                .chain(self.purchases.unfinished.rows.records()),
         )
     }
 

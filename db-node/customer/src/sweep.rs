@@ -1,4 +1,4 @@
-//! What is over goes: expired sessions, old answers, purchases that came to nothing. Each sweep does bounded work.
+//! What is over goes: expired sessions, old answers, aborted purchases. Each sweep does bounded work.
 //!
 //! A sweep also moves replicated time on when nothing else does. Sessions end in replicated time, which is the time that
 //! the group gave to the sweep's place in the log. The local clock of the node that proposes one decides nothing: if it is
@@ -22,17 +22,18 @@ impl CustomerDb {
         Body::Done(Done {})
     }
 
-    /// A sweep, if at this time it would find something to do, or if sessions are open and replicated time lags.
+    /// A sweep, if at this time it would find something to do, or if something waits for replicated time to come and it lags.
     ///
     /// Without the latter, a use of a session in a quiet group would not look due to be recorded, however long after the
-    /// last one it came.
+    /// last one it came; and a lease on an unfinished purchase would not run out.
     pub(crate) fn sweep_due(&self, local_now: Timestamp) -> Option<Bytes> {
         let now = self.clock.now().max(local_now);
         let over = self.sessions.any_expired(now)
             || self.answers.any_older(now, ms(ANSWER_KEPT))
             || self.purchases.any_over(now);
         let lag_ms = now.0.saturating_sub(self.clock.now().0);
-        let must_move_on = !self.sessions.rows.is_empty() && lag_ms >= ms(TIME_LAG_PROPOSED);
+        let awaited = !self.sessions.rows.is_empty() || !self.purchases.unfinished.rows.is_empty();
+        let must_move_on = awaited && lag_ms >= ms(TIME_LAG_PROPOSED);
         (over || must_move_on).then(|| {
             let command = Command { idempotency: None, body: Some(command::Body::Sweep(Sweep {})) };
             command.encode_to_vec().into()

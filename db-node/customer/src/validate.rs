@@ -3,9 +3,10 @@
 
 use agora_proto::common::{self, Refusal};
 use agora_proto::limits::{CATEGORY_MAX, PASSWORD_HASH_BYTES};
+use agora_proto::text::is_blank;
 use bytes::Bytes;
 
-use crate::keys::{ItemKey, PurchaseKey, Role, TokenHash};
+use crate::keys::{ClaimKey, ItemKey, PurchaseKey, Role, TokenHash};
 
 /// A text of 1 to `most` characters, none of them a control character.
 pub(crate) fn text(field: &'static str, value: &str, most: usize) -> Result<(), Refusal> {
@@ -17,6 +18,12 @@ pub(crate) fn text(field: &'static str, value: &str, most: usize) -> Result<(), 
         return Err(Refusal::field(field, "must not have control characters"));
     }
     Ok(())
+}
+
+/// A text by which people tell who it is: something of it can be seen.
+pub(crate) fn name(field: &'static str, value: &str, most: usize) -> Result<(), Refusal> {
+    text(field, value, most)?;
+    if is_blank(value) { Err(Refusal::field(field, "must not be blank")) } else { Ok(()) }
 }
 
 /// A password hash in the PHC form. What is checked keeps plain passwords out that a broken frontend might send.
@@ -50,6 +57,12 @@ pub(crate) fn purchase_id(value: &Bytes) -> Result<PurchaseKey, Refusal> {
     <[u8; 16]>::try_from(&value[..])
         .map(PurchaseKey)
         .map_err(|_| Refusal::field("purchase_id", "must have 16 bytes"))
+}
+
+pub(crate) fn claim_id(value: &Bytes) -> Result<ClaimKey, Refusal> {
+    <[u8; 16]>::try_from(&value[..])
+        .map(ClaimKey)
+        .map_err(|_| Refusal::field("claim_id", "must have 16 bytes"))
 }
 
 pub(crate) fn item(value: Option<common::ItemId>) -> Result<ItemKey, Refusal> {

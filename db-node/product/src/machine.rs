@@ -90,7 +90,7 @@ impl ProductDb {
             Request::Remove { seller, item } => self.remove_item(*seller, *item),
             Request::Feedback { buyer, item, vote } => self.give_feedback(*buyer, *item, *vote),
             Request::Reserve { id, buyer, lines } => self.reserve(now, *id, *buyer, lines),
-            Request::Commit(id) => self.commit_reservation(now, *id),
+            Request::Commit { id, authorization_id } => self.commit_reservation(now, *id, authorization_id),
             Request::Release(id) => self.release_reservation(now, *id),
             Request::Sweep => {
                 self.sweep(now);

@@ -26,7 +26,7 @@ pub enum Request {
     Remove { seller: u64, item: ItemKey },
     Feedback { buyer: u64, item: ItemKey, vote: i32 },
     Reserve { id: PurchaseId, buyer: u64, lines: Vec<ReserveLine> },
-    Commit(PurchaseId),
+    Commit { id: PurchaseId, authorization_id: String },
     Release(PurchaseId),
     Sweep,
 }
@@ -66,7 +66,10 @@ fn request(body: command::Body) -> Result<Request, Malformed> {
             buyer: reserve.buyer_id,
             lines: reserve.lines,
         },
-        command::Body::CommitReservation(commit) => Request::Commit(purchase_id(&commit.purchase_id)?),
+        command::Body::CommitReservation(commit) => Request::Commit {
+            id: purchase_id(&commit.purchase_id)?,
+            authorization_id: commit.authorization_id,
+        },
         command::Body::ReleaseReservation(release) => Request::Release(purchase_id(&release.purchase_id)?),
         command::Body::Sweep(_) => Request::Sweep,
     })
@@ -75,7 +78,10 @@ fn request(body: command::Body) -> Result<Request, Malformed> {
 impl Request {
     /// Whether it takes effect once without an idempotency key: the steps of a purchase, by its id, and maintenance.
     fn is_idempotent(&self) -> bool {
-        matches!(self, Request::Reserve { .. } | Request::Commit(_) | Request::Release(_) | Request::Sweep)
+        matches!(
+            self,
+            Request::Reserve { .. } | Request::Commit { .. } | Request::Release(_) | Request::Sweep
+        )
     }
 }
 

@@ -2,7 +2,8 @@
 
 use agora_proto::common::{Code, Refusal};
 use agora_proto::limits::{
-    CATEGORY_MAX, ITEM_NAME_CHARS, KEYWORD_CHARS, KEYWORDS, PAGE_ITEMS_MAX, PRICE_MAX_CENTS, UNITS_MAX,
+    AUTHORIZATION_ID_CHARS, CATEGORY_MAX, ITEM_NAME_CHARS, KEYWORD_CHARS, KEYWORDS, PAGE_ITEMS_MAX,
+    PRICE_MAX_CENTS, UNITS_MAX,
 };
 use agora_proto::product as proto;
 
@@ -11,6 +12,11 @@ use crate::keywords::Keywords;
 
 pub fn name(name: &str) -> Result<(), Refusal> {
     text("name", name, ITEM_NAME_CHARS)
+}
+
+/// What names an approved payment.
+pub fn authorization_id(id: &str) -> Result<(), Refusal> {
+    text("authorization_id", id, AUTHORIZATION_ID_CHARS)
 }
 
 /// An item's keywords.

@@ -96,7 +96,7 @@ fn misshapen() -> Vec<Vec<u8>> {
         Command { idempotency: Some(idempotency), body }.encode_to_vec()
     };
     let no_item = Do::UpdateUnits(UpdateUnits { seller_id: 1, item: None, delta: 1 });
-    let short_id = CommitReservation { purchase_id: vec![1; 15].into() };
+    let short_id = CommitReservation { purchase_id: vec![1; 15].into(), authorization_id: "auth-1".into() };
     let huge = Reserve {
         purchase_id: vec![1; 16].into(),
         buyer_id: 1,

@@ -24,7 +24,12 @@ fn reserve(shop: &mut Shop, number: u8, of: &[(ItemId, u32)]) -> Body {
 }
 
 fn commit(shop: &mut Shop, number: u8) -> Body {
-    shop.apply(&unkeyed(Do::CommitReservation(CommitReservation { purchase_id: purchase(number) })))
+    commit_paid(shop, number, "auth-1")
+}
+
+fn commit_paid(shop: &mut Shop, number: u8, authorization_id: &str) -> Body {
+    let (purchase_id, authorization_id) = (purchase(number), authorization_id.into());
+    shop.apply(&unkeyed(Do::CommitReservation(CommitReservation { purchase_id, authorization_id })))
 }
 
 fn release(shop: &mut Shop, number: u8) -> Body {
@@ -116,8 +121,21 @@ fn committed_units_are_sold_and_count_for_their_sellers_once() {
     assert_eq!((shop.rating(1), shop.rating(2), shop.rating(3)), ((0, 0, 3), (0, 0, 10), (0, 0, 0)));
     let totals = shop.totals();
     assert_eq!((totals.units_sold, totals.units_reserved, totals.reservations_held), (13, 0, 0));
-    assert_eq!(refusal(release(&mut shop, 1)), plain(Code::PurchaseConflict), "what is sold is not released");
+    assert_eq!(release(&mut shop, 1), first, "what is sold is not released, and who tries is told");
     assert_eq!(shop.totals(), totals);
+}
+
+#[test]
+fn a_committed_reservation_names_the_payment_it_was_committed_for() {
+    let mut shop = shop();
+    reserve(&mut shop, 1, &[(id(7, 1), 3)]);
+    for wrong in ["", "  ", "a\nb", &"x".repeat(129)] {
+        assert_eq!(refusal(commit_paid(&mut shop, 1, wrong)), invalid("authorization_id"));
+    }
+    let Body::Reservation(sold) = commit_paid(&mut shop, 1, "auth-1") else { panic!("refused") };
+    assert_eq!((sold.state(), sold.authorization_id.as_str()), (Committed, "auth-1"));
+    assert_eq!(commit_paid(&mut shop, 1, "auth-2"), Body::Reservation(sold.clone()), "the first one counts");
+    assert_eq!(release(&mut shop, 1), Body::Reservation(sold));
 }
 
 #[test]

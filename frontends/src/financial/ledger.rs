@@ -1,6 +1,6 @@
 //! The ledger: what was decided on each transaction, kept so that it is never decided twice.
 //!
-//! What holds for a transaction id: it is decided once, at the first authorization; voiding it makes sure that nothing
+//! What holds for a transaction id: it is decided once, at the first authorization, and an expired card is declined; voiding it makes sure that nothing
 //! is, or ever will be, charged for it. A void of an id that was never seen is kept too, and declines an authorization that
 //! comes late. After a void an authorization is declined, whatever was decided before: an approval would be taken for money.
 //!
@@ -146,7 +146,7 @@ impl Ledger {
             Some(Entry::VoidedUnseen) => None,
             None => {
                 self.check_room()?;
-                let approved = self.decisions.approves(id);
+                let approved = self.decisions.approves(id) && !payment.expired;
                 let authorization_id = approved.then(|| self.decisions.authorization_id(id));
                 let amount_cents = payment.amount_cents;
                 let entry = Entry::Decided {
@@ -282,6 +282,7 @@ mod tests {
             card_name: "Ada Lovelace".into(),
             card_number: "4111111111111111".into(),
             expiry: "07/2031".into(),
+            expired: false,
             amount_cents: cents,
         }
     }
@@ -300,6 +301,17 @@ mod tests {
         assert_eq!(ledger.totals(), totals);
         assert_eq!(ledger.authorize(&payment("t", 5)), Ok(first));
         assert!(!ledger.authorize(&payment("u", 5)).unwrap().approved);
+    }
+
+    #[test]
+    fn an_expired_card_is_declined_and_one_that_expired_since_is_as_it_was_decided() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(directory.path(), ALL).unwrap();
+        let expired = |id| AuthorizePayment { expired: true, ..payment(id, 5) };
+        assert!(!ledger.authorize(&expired("t")).unwrap().approved);
+        assert_eq!(ledger.totals().declined, Total { count: 1, cents: 5 });
+        let first = ledger.authorize(&payment("u", 5)).unwrap();
+        assert_eq!(ledger.authorize(&expired("u")), Ok(first));
     }
 
     #[test]

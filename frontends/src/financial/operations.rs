@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::soap::{FINANCIAL_NAMESPACE, Fault, read_parameters};
 use super::xml::Element;
+use crate::month::Month;
 
 /// Longest transaction id, in characters.
 const TRANSACTION_ID_CHARS: usize = 128;
@@ -25,6 +26,8 @@ pub(crate) struct AuthorizePayment {
     pub card_name: String,
     pub card_number: String,
     pub expiry: String,
+    /// Whether the card's last month is over.
+    pub expired: bool,
     pub amount_cents: u64,
 }
 
@@ -39,16 +42,16 @@ impl fmt::Debug for AuthorizePayment {
 }
 
 impl Operation {
-    /// The operation that the body of an envelope asks for.
+    /// The operation that the body of an envelope asks for, in this month.
     ///
     /// # Errors
     /// A fault says which parameter is wrong, and what it must be. It never repeats what was given.
-    pub(crate) fn read(element: &Element) -> Result<Self, Fault> {
+    pub(crate) fn read(element: &Element, now: Month) -> Result<Self, Fault> {
         if element.namespace != FINANCIAL_NAMESPACE {
             return Err(Fault::client(format!("operations are in the namespace {FINANCIAL_NAMESPACE}")));
         }
         match element.name.as_str() {
-            "AuthorizePayment" => authorize(element).map(Operation::Authorize),
+            "AuthorizePayment" => authorize(element, now).map(Operation::Authorize),
             "VoidPayment" => {
                 let mut parameters = read_parameters(element, &["transaction_id"])?;
                 Ok(Operation::Void { transaction_id: transaction_id(&mut parameters)? })
@@ -58,7 +61,7 @@ impl Operation {
     }
 }
 
-fn authorize(element: &Element) -> Result<AuthorizePayment, Fault> {
+fn authorize(element: &Element, now: Month) -> Result<AuthorizePayment, Fault> {
     let names = ["transaction_id", "card_name", "card_number", "expiry", "security_code", "amount_cents"];
     let mut parameters = read_parameters(element, &names)?;
     let transaction_id = transaction_id(&mut parameters)?;
@@ -69,9 +72,8 @@ fn authorize(element: &Element) -> Result<AuthorizePayment, Fault> {
     if !digits(&card_number, 13, 19) {
         return Err(Fault::client("card_number must have 13 to 19 digits"));
     }
-    if !is_expiry(&expiry) {
-        return Err(Fault::client("expiry must be a month and a year, MM/YYYY"));
-    }
+    let last =
+        Month::read(&expiry).ok_or_else(|| Fault::client("expiry must be a month and a year, MM/YYYY"))?;
     // Checked, and then forgotten: a security code may not be kept in any form.
     if !digits(&security_code, 3, 4) {
         return Err(Fault::client("security_code must have 3 or 4 digits"));
@@ -81,7 +83,8 @@ fn authorize(element: &Element) -> Result<AuthorizePayment, Fault> {
         .and_then(|amount| amount.parse().ok())
         .filter(|cents| *cents > 0)
         .ok_or_else(|| Fault::client("amount_cents must be a whole number above 0"))?;
-    Ok(AuthorizePayment { transaction_id, card_name, card_number, expiry, amount_cents })
+    let expired = last < now;
+    Ok(AuthorizePayment { transaction_id, card_name, card_number, expiry, expired, amount_cents })
 }
 
 fn transaction_id(parameters: &mut BTreeMap<String, String>) -> Result<String, Fault> {
@@ -103,17 +106,12 @@ fn digits(value: &str, least: usize, most: usize) -> bool {
     (least..=most).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn is_expiry(value: &str) -> bool {
-    value.split_once('/').is_some_and(|(month, year)| {
-        digits(month, 2, 2) && digits(year, 4, 4) && matches!(month.parse(), Ok(1_u8..=12))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::soap::{FaultCode, read_body, write_message};
     use super::*;
 
+    const NOW: Month = Month { year: 2031, month: 7 };
     const GOOD: [(&str, &str); 6] = [
         ("transaction_id", "t-1"),
         ("card_name", "Ada Lovelace"),
@@ -124,7 +122,7 @@ mod tests {
     ];
 
     fn read(name: &str, parameters: &[(&str, &str)]) -> Result<Operation, Fault> {
-        Operation::read(&read_body(write_message(name, parameters).as_bytes()).unwrap())
+        Operation::read(&read_body(write_message(name, parameters).as_bytes()).unwrap(), NOW)
     }
 
     fn with(name: &str, value: &str) -> Result<Operation, Fault> {
@@ -183,6 +181,16 @@ mod tests {
     }
 
     #[test]
+    fn a_card_is_good_to_the_end_of_its_month() {
+        let expired = |expiry| match with("expiry", expiry).unwrap() {
+            Operation::Authorize(payment) => payment.expired,
+            Operation::Void { .. } => panic!("no authorization"),
+        };
+        assert!(!expired("07/2031") && !expired("01/2032"));
+        assert!(expired("06/2031") && expired("12/2030"));
+    }
+
+    #[test]
     fn unknown_operations_and_missing_parameters_are_faults() {
         assert!(read("RefundPayment", &GOOD).unwrap_err().text.contains("no such operation"));
         for missing in 0..GOOD.len() {
@@ -192,6 +200,6 @@ mod tests {
         }
         let foreign =
             Element { namespace: "urn:other".into(), name: "VoidPayment".into(), ..Element::default() };
-        assert!(Operation::read(&foreign).unwrap_err().text.contains("namespace"));
+        assert!(Operation::read(&foreign, NOW).unwrap_err().text.contains("namespace"));
     }
 }

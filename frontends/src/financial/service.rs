@@ -17,6 +17,8 @@ use super::ledger::LedgerError;
 use super::operations::Operation;
 use super::soap::{self, CONTENT_TYPE, Fault, MESSAGE_BYTES_MAX};
 use super::wsdl::wsdl;
+use crate::crash;
+use crate::month::Month;
 
 /// Longest time for one request, a slow sender's included.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
@@ -60,7 +62,7 @@ async fn call(State(clerk): State<Clerk>, message: Result<Bytes, BytesRejection>
             return fault(&Fault::client(text));
         }
     };
-    match soap::read_body(&message).and_then(|body| Operation::read(&body)) {
+    match soap::read_body(&message).and_then(|body| Operation::read(&body, Month::now())) {
         Ok(operation) => serve(&clerk, operation).await,
         Err(wrong) => fault(&wrong),
     }
@@ -70,7 +72,10 @@ async fn serve(clerk: &Clerk, operation: Operation) -> Response {
     match operation {
         Operation::Authorize(payment) => {
             let (transaction_id, amount_cents) = (payment.transaction_id.clone(), payment.amount_cents);
-            match clerk.authorize(payment).await {
+            crash::point("asked", &transaction_id).await;
+            let decided = clerk.authorize(payment).await;
+            crash::point("decided", &transaction_id).await;
+            match decided {
                 Ok(decision) => {
                     let approved = decision.approved;
                     tracing::debug!(transaction_id, amount_cents, approved, "authorization");
@@ -81,13 +86,17 @@ async fn serve(clerk: &Clerk, operation: Operation) -> Response {
                 Err(error) => failed(&error),
             }
         }
-        Operation::Void { transaction_id } => match clerk.void(transaction_id.clone()).await {
-            Ok(()) => {
-                tracing::debug!(transaction_id, "void");
-                reply("VoidPaymentResponse", &[("voided", "true")])
+        Operation::Void { transaction_id } => {
+            let voided = clerk.void(transaction_id.clone()).await;
+            crash::point("made-void", &transaction_id).await;
+            match voided {
+                Ok(()) => {
+                    tracing::debug!(transaction_id, "void");
+                    reply("VoidPaymentResponse", &[("voided", "true")])
+                }
+                Err(error) => failed(&error),
             }
-            Err(error) => failed(&error),
-        },
+        }
     }
 }
 

@@ -32,9 +32,9 @@ pub struct NewAccount {
 impl NewAccount {
     fn read(mut fields: Fields) -> Result<Self, Problem> {
         let account = NewAccount {
-            username: fields.text("username", 1..=USERNAME_CHARS)?,
+            username: fields.name("username", USERNAME_CHARS)?,
             password: Password::new(fields.text("password", PASSWORD_CHARS)?),
-            display_name: fields.text("display_name", 1..=DISPLAY_NAME_CHARS)?,
+            display_name: fields.name("display_name", DISPLAY_NAME_CHARS)?,
         };
         fields.finish()?;
         Ok(account)

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use agora_proto::Cents;
 use agora_proto::common::ItemId;
+use agora_proto::text::is_blank;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
@@ -143,6 +144,15 @@ impl Fields {
             return Err(self.wrong(name, "must not contain control characters"));
         }
         Ok(text)
+    }
+
+    /// A text of at most so many characters, of which something can be seen.
+    ///
+    /// # Errors
+    /// As [`Fields::text`]; or it is blank.
+    pub fn name(&mut self, name: &str, most: usize) -> Result<String, Problem> {
+        let text = self.text(name, 1..=most)?;
+        if is_blank(&text) { Err(self.wrong(name, "must not be blank")) } else { Ok(text) }
     }
 
     /// A whole number in this range.
@@ -363,6 +373,14 @@ mod tests {
             "{}",
         ] {
             assert_eq!(at_fault(fields(body).text("n", 1..=9)), "n", "{body}");
+        }
+    }
+
+    #[test]
+    fn a_name_can_be_seen() {
+        assert_eq!(fields(r#"{"n":" Ada "}"#).name("n", 9).unwrap(), " Ada ");
+        for body in [r#"{"n":" "}"#, r#"{"n":"\u200b\u00a0"}"#, r#"{"n":"0123456789"}"#, "{}"] {
+            assert_eq!(at_fault(fields(body).name("n", 9)), "n", "{body}");
         }
     }
 

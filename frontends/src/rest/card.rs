@@ -1,26 +1,12 @@
 //! Payment cards: checked here, handed to the financial service, and kept nowhere.
 
+use crate::month::Month;
 use crate::payment::Card;
 use crate::problem::Problem;
 use crate::rest::body::Fields;
 
 /// Longest name on a card.
 const NAME_CHARS: usize = 64;
-
-/// A year and a month.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Month {
-    year: u16,
-    month: u8,
-}
-
-impl Month {
-    /// This month, in UTC.
-    pub fn now() -> Self {
-        let now = time::OffsetDateTime::now_utc();
-        Month { year: u16::try_from(now.year()).unwrap_or(0), month: now.month().into() }
-    }
-}
 
 /// Takes the card out of a purchase's body. A card is good until the end of its month, in UTC.
 ///
@@ -43,7 +29,7 @@ pub fn read(mut fields: Fields, now: Month) -> Result<Card, Problem> {
     if !digits(&number, 13, 19) {
         return Err(wrong("number", "13 to 19 digits"));
     }
-    let month = month(&expiry).ok_or_else(|| wrong("expiry", "like \"12/2040\""))?;
+    let month = Month::read(&expiry).ok_or_else(|| wrong("expiry", "like \"12/2040\""))?;
     if month < now {
         return Err(wrong("expiry", "this month or a later one"));
     }
@@ -55,15 +41,6 @@ pub fn read(mut fields: Fields, now: Month) -> Result<Card, Problem> {
 
 fn digits(text: &str, least: usize, most: usize) -> bool {
     (least..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn month(text: &str) -> Option<Month> {
-    let (month, year) = text.split_once('/')?;
-    if !digits(month, 2, 2) || !digits(year, 4, 4) {
-        return None;
-    }
-    let month: u8 = month.parse().ok()?;
-    (1..=12).contains(&month).then_some(Month { year: year.parse().ok()?, month })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use agora_proto::Cents;
-use agora_proto::common::{Code, ItemId};
+use agora_proto::common::ItemId;
 use agora_proto::customer::{self, AddToCart, ClearCart, GetCart, RemoveFromCart, command};
 use agora_proto::product::{self, GetItems};
 use axum::Json;
@@ -21,6 +21,9 @@ use crate::rest::path::PathId;
 use crate::rest::query::RawQuery;
 use crate::rest::search;
 use crate::rest::token::Token;
+
+/// The name of what was taken off sale: nobody knows any more what it was called.
+const NO_LONGER: &str = "(no longer available)";
 
 /// A cart as it would be bought now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,7 +43,7 @@ pub struct CartLine {
     /// The item.
     #[schema(example = "3-17")]
     pub item_id: String,
-    /// What it is called; empty if it was taken off sale.
+    /// What it is called; "(no longer available)" if it was taken off sale.
     pub name: String,
     /// The price of a unit now; "0.00" if it was taken off sale.
     #[schema(example = "12.34")]
@@ -114,17 +117,11 @@ pub async fn add(
         token_hash: token.hash(),
         item: Some(addition.item_id),
         quantity: addition.quantity,
-        // None of what is not on sale. It is sent all the same: a repeat gets the first answer, from when it was.
-        available: item.as_ref().map_or(0, |item| item.quantity),
+        // What is not on sale is sent all the same: a repeat gets the first answer, whatever is on sale by then.
+        available: item.map(|item| item.quantity),
     });
-    let added = context.databases.change_customer(context.deadline, Some(idempotency), command).await;
-    let added = added.map_err(|failure| match Problem::from(failure) {
-        problem if item.is_none() && problem.code() == Code::InsufficientStock.text() => {
-            search::not_on_sale(addition.item_id)
-        }
-        problem => problem,
-    });
-    Ok(Json(with_items(&context, expected!(customer::Cart, added?)?).await?))
+    let added = context.databases.change_customer(context.deadline, Some(idempotency), command).await?;
+    Ok(Json(with_items(&context, expected!(customer::Cart, added)?).await?))
 }
 
 /// Take units of an item out of the cart.
@@ -192,7 +189,7 @@ fn join(cart: customer::Cart, items: Vec<product::Item>) -> Cart {
         total.0 = total.0.saturating_add(price.0.saturating_mul(line.quantity.into()));
         CartLine {
             item_id: id.to_string(),
-            name: item.map(|item| item.name.clone()).unwrap_or_default(),
+            name: item.map_or_else(|| NO_LONGER.to_owned(), |item| item.name.clone()),
             price: price.to_string(),
             quantity: line.quantity,
             available: item.map_or(0, |item| item.quantity),
@@ -224,7 +221,7 @@ mod tests {
             serde_json::json!({
                 "lines": [
                     {"item_id": "3-1", "name": "Lamp", "price": "12.50", "quantity": 2, "available": 7},
-                    {"item_id": "3-2", "name": "", "price": "0.00", "quantity": 5, "available": 0},
+                    {"item_id": "3-2", "name": "(no longer available)", "price": "0.00", "quantity": 5, "available": 0},
                 ],
                 "total": "25.00", "saved_version": 4,
             })

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::app::{Caller, Context};
 use crate::databases::expected;
+use crate::month::Month;
 use crate::problem::{Problem, ProblemBody};
 use crate::purchase::{self, Order};
 use crate::rest::body::Fields;
@@ -147,8 +148,8 @@ pub async fn make(
     key: IdempotencyKey,
     fields: Fields,
 ) -> Result<(StatusCode, Json<PurchaseMade>), Problem> {
-    let card = card::read(fields, card::Month::now())?;
-    let order = Order { token: caller.token, scope: caller.user.scope, buyer_id: caller.user.id, key, card };
+    let card = card::read(fields, Month::now())?;
+    let order = Order { token: caller.token, scope: caller.user.scope, key, card };
     // A task of its own: a client that hangs up must not leave a purchase half done.
     let purchase = context.purchases.clone().spawn(purchase::make(context.patient(), order));
     let purchase = purchase.await.map_err(|error| {

@@ -13,6 +13,7 @@ use clap::Parser;
 use tokio::net::TcpListener;
 
 use crate::app::App;
+use crate::purchase;
 use crate::server::connections::{Connections, Peer};
 
 /// Most connections at a time.
@@ -72,6 +73,7 @@ async fn serve(role: Role, arguments: &Arguments, cluster: &ClusterFile) -> anyh
     let connections = Connections::new(listener, CONNECTIONS, IDLE);
     let app = App::new(role, cluster)?;
     let router = super::router(app.clone())?;
+    tokio::spawn(purchase::finish::run(app.clone(), stop.clone()));
     tracing::info!(name = arguments.name, %address, "serving");
     let service = router.into_make_service_with_connect_info::<Peer>();
     let server = axum::serve(connections, service).with_graceful_shutdown(stop.clone().cancelled_owned());

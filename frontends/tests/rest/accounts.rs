@@ -1,9 +1,12 @@
 //! Accounts and sessions.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use serde_json::json;
 
 use crate::api::{Api, User, lamp, unique};
-use crate::cluster::shared;
+use crate::cluster::{Cluster, Shape, shared};
 
 #[tokio::test]
 async fn a_username_is_taken_once_for_each_role() {
@@ -38,6 +41,21 @@ async fn a_session_lives_at_every_frontend_of_its_role_until_its_logout() {
     elsewhere.delete("/session").await.ok(204);
     seller.api.get("/rating").await.problem(401, "invalid_session");
     other.api.get("/rating").await.ok(200);
+}
+
+#[tokio::test]
+async fn reading_in_a_session_costs_the_customer_database_no_write() {
+    let cluster = Arc::new(Cluster::start(Shape { frontends: 1, ..Shape::SMALL }));
+    let buyer = User::buyer(&cluster).await;
+    let customers = cluster.customers();
+    let began = Instant::now();
+    let before = customers.status(0, false).await.unwrap().applied;
+    for _ in 0..200 {
+        buyer.api.get("/cart").await.ok(200);
+    }
+    let written = customers.status(0, false).await.unwrap().applied - before;
+    // What is written is that time goes on, and now and then that the session is in use.
+    assert!(written <= 2 + began.elapsed().as_secs(), "{written} writes in {:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -109,11 +109,21 @@ impl Call {
     }
 
     pub async fn send(self) -> Answer {
-        let response = self.request.send().await.unwrap_or_else(|error| panic!("{}: {error:?}", self.what));
+        let what = self.what.clone();
+        self.try_send().await.unwrap_or_else(|error| panic!("{what}: {error:?}"))
+    }
+
+    /// None if there was no answer: the frontend died.
+    pub async fn attempt(self) -> Option<Answer> {
+        self.try_send().await.ok()
+    }
+
+    async fn try_send(self) -> reqwest::Result<Answer> {
+        let response = self.request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.unwrap();
+        let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Answer { status, headers, body }
+        Ok(Answer { status, headers, body })
     }
 }
 

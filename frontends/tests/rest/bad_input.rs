@@ -13,9 +13,19 @@ async fn each_wrong_field_of_an_account_is_named() {
     let wrong = [
         (
             "username",
-            vec![json!(""), json!(long), json!(7), json!(null), json!(["a"]), json!({}), json!("a\u{0}")],
+            vec![
+                json!(""),
+                json!("   "),
+                json!("\u{200b}\u{3164}"),
+                json!(long),
+                json!(7),
+                json!(null),
+                json!(["a"]),
+                json!({}),
+                json!("a\u{0}"),
+            ],
         ),
-        ("display_name", vec![json!(""), json!(long), json!(true)]),
+        ("display_name", vec![json!(""), json!(" "), json!(long), json!(true)]),
         ("password", vec![json!(""), json!("x".repeat(129)), json!(1)]),
     ];
     for (field, values) in wrong {

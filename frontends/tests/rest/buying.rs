@@ -82,6 +82,7 @@ async fn a_cart_holds_no_more_than_the_stock_and_gives_no_more_than_it_holds() {
     seller.api.delete(&format!("/items/{item}")).await.ok(204);
     let cart = buyer.api.get("/cart").await.ok(200);
     assert_eq!((&cart["lines"][0]["available"], &cart["total"]), (&json!(0), &json!("0.00")));
+    assert_eq!(cart["lines"][0]["name"], "(no longer available)");
     assert_eq!(buyer.api.delete(&format!("/cart/items/{item}")).await.ok(200)["lines"], json!([]));
 }
 
@@ -138,6 +139,89 @@ async fn a_repeated_addition_adds_once_though_the_stock_is_gone() {
         .send()
         .await
         .problem(422, "idempotency_key_reused");
+}
+
+#[tokio::test]
+async fn a_refused_addition_stays_refused_whatever_is_on_sale_at_the_repeat() {
+    let cluster = shared();
+    let (seller, buyer) = (User::seller(&cluster).await, User::buyer(&cluster).await);
+    let category = category();
+    let add = async |key: &str, item: &str, quantity: u32, base: &str| {
+        let body = json!({"item_id": item, "quantity": quantity});
+        buyer.api.at(base).call("POST", "/cart/items").key(key).json(body).send().await
+    };
+    let (early, first) = (unique("k"), format!("{category}-1"));
+    add(&early, &first, 1, &cluster.buyers[0]).await.problem(404, "item_not_found");
+    assert_eq!(seller.offers(lamp(category)).await, first);
+    add(&early, &first, 1, &cluster.buyers[1]).await.problem(404, "item_not_found");
+
+    let many = unique("k");
+    add(&many, &first, 11, &cluster.buyers[0]).await.problem(409, "insufficient_stock");
+    seller.api.post(&format!("/items/{first}/units"), json!({"delta": 5})).await.ok(200);
+    add(&many, &first, 11, &cluster.buyers[1]).await.problem(409, "insufficient_stock");
+    seller.api.delete(&format!("/items/{first}")).await.ok(204);
+    add(&many, &first, 11, &cluster.buyers[1]).await.problem(409, "insufficient_stock");
+    assert_eq!(buyer.api.get("/cart").await.ok(200)["lines"], json!([]));
+}
+
+#[tokio::test]
+async fn of_two_sessions_that_buy_copies_of_one_cart_each_buys_its_own_as_far_as_the_stock_goes() {
+    let cluster = shared();
+    let (seller, one) = (User::seller(&cluster).await, User::buyer(&cluster).await);
+    let item = seller.offers(lamp(category())).await;
+    one.wants(&item, 6).await;
+    one.api.put("/saved-cart", json!({})).await.ok(200);
+    let other = one.log_in().await;
+    let elsewhere = other.api.at(&cluster.buyers[1]);
+    let (first, second) =
+        tokio::join!(one.api.post("/purchases", card()), elsewhere.post("/purchases", card()));
+    let (bought, missed, rest) =
+        if first.status == 201 { (first, second, &other) } else { (second, first, &one) };
+    bought.ok(201);
+    missed.problem(409, "insufficient_stock");
+    assert_eq!(rest.api.get("/cart").await.ok(200)["lines"][0]["quantity"], 6, "it is as it was");
+    assert_eq!(
+        one.log_in().await.api.get("/cart").await.ok(200)["lines"],
+        json!([]),
+        "the saved cart is bought"
+    );
+    seller.api.post(&format!("/items/{item}/units"), json!({"delta": 2})).await.ok(200);
+    rest.api.post("/purchases", card()).await.ok(201);
+    assert_eq!(one.api.get("/purchases").await.ok(200)["purchases"].as_array().unwrap().len(), 2);
+    assert_eq!(seller.api.get("/rating").await.ok(200)["items_sold"], 12);
+}
+
+#[tokio::test]
+async fn of_two_purchases_of_one_cart_at_a_time_one_is_made() {
+    let cluster = shared();
+    let (seller, buyer) = (User::seller(&cluster).await, User::buyer(&cluster).await);
+    let item = seller.offers(lamp(category())).await;
+    buyer.wants(&item, 3).await;
+    let elsewhere = buyer.api.at(&cluster.buyers[1]);
+    let (first, second) =
+        tokio::join!(buyer.api.post("/purchases", card()), elsewhere.post("/purchases", card()));
+    let (made, other) = if first.status == 201 { (first, second) } else { (second, first) };
+    made.ok(201);
+    let code = if other.body["code"] == "cart_empty" { "cart_empty" } else { "purchase_conflict" };
+    other.problem(409, code);
+    assert_eq!(buyer.api.get("/purchases").await.ok(200)["purchases"].as_array().unwrap().len(), 1);
+    assert_eq!(buyer.api.get(&format!("/items/{item}")).await.ok(200)["quantity"], 7);
+}
+
+#[tokio::test]
+async fn a_cart_with_an_item_that_was_removed_is_not_bought_and_what_is_left_of_it_is() {
+    let cluster = shared();
+    let (seller, buyer) = (User::seller(&cluster).await, User::buyer(&cluster).await);
+    let (kept, removed) = (seller.offers(lamp(category())).await, seller.offers(lamp(category())).await);
+    buyer.wants(&kept, 1).await;
+    buyer.wants(&removed, 1).await;
+    seller.api.delete(&format!("/items/{removed}")).await.ok(204);
+    let answer = buyer.api.post("/purchases", card()).await;
+    answer.problem(409, "insufficient_stock");
+    assert!(answer.body["detail"].as_str().unwrap().contains(&removed), "it names the item: {answer:?}");
+    assert_eq!(buyer.api.get(&format!("/items/{kept}")).await.ok(200)["quantity"], 10, "all or nothing");
+    buyer.api.delete(&format!("/cart/items/{removed}")).await.ok(200);
+    assert_eq!(buyer.api.post("/purchases", card()).await.ok(201)["total"], "12.50");
 }
 
 #[tokio::test]

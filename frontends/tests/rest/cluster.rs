@@ -11,7 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use agora_db_client::{Database, Options, Product};
+use agora_db_client::{Customer, Database, Options, Product};
 use agora_process::{Admission, ClusterFile, Endpoint, Financial, LIFELINE_VARIABLE, Links};
 use tempfile::TempDir;
 
@@ -33,11 +33,14 @@ pub struct Shape {
     pub frontends: usize,
     pub approval_rate: f64,
     pub admission: fn() -> Admission,
+    /// Where processes tell of their crash points.
+    pub crash_points: Option<SocketAddr>,
 }
 
 impl Shape {
     /// One node for each database, two frontends of each kind, and every payment is approved.
-    pub const SMALL: Shape = Shape { nodes: 1, frontends: 2, approval_rate: 1.0, admission: Shape::patient };
+    pub const SMALL: Shape =
+        Shape { nodes: 1, frontends: 2, approval_rate: 1.0, admission: Shape::patient, crash_points: None };
 
     /// On a busy machine the nodes of a test may stand still for longer than in earnest.
     fn patient() -> Admission {
@@ -51,6 +54,7 @@ pub struct Cluster {
     pub buyers: Vec<String>,
     pub sellers: Vec<String>,
     processes: Mutex<Vec<(String, Child)>>,
+    crash_points: Option<SocketAddr>,
     directory: TempDir,
 }
 
@@ -102,6 +106,7 @@ impl Cluster {
             sellers: urls(&file.seller),
             file,
             processes: Mutex::new(Vec::new()),
+            crash_points: shape.crash_points,
             directory,
         };
         for (_, name, _) in cluster.file.processes() {
@@ -153,7 +158,26 @@ impl Cluster {
         };
         let log = std::fs::File::create(self.log(name)).unwrap();
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).env(LIFELINE_VARIABLE, "1");
+        if let Some(listener) = self.crash_points {
+            command.env("AGORA_CRASH_POINTS", listener.to_string());
+        }
         self.processes.lock().unwrap().push((name.to_owned(), command.spawn().unwrap()));
+    }
+
+    /// The name of a running process.
+    pub fn name_of(&self, pid: u32) -> Option<String> {
+        let processes = self.processes.lock().unwrap();
+        processes.iter().find(|(_, child)| child.id() == pid).map(|(name, _)| name.clone())
+    }
+
+    /// A client of the customer database.
+    pub fn customers(&self) -> Database<Customer> {
+        Database::connect(addresses(&self.file.customer), Options::default())
+    }
+
+    /// A client of the product database.
+    pub fn products(&self) -> Database<Product> {
+        Database::connect(addresses(&self.file.product), Options::default())
     }
 
     /// Kills a process as the operating system would.
@@ -189,11 +213,14 @@ impl Cluster {
 
     /// Waits until a database node takes part again.
     pub async fn wait_for_node(&self, name: &str) {
-        let nodes = |nodes: &[Endpoint]| nodes.iter().map(|node| (node.name.clone(), node.address)).collect();
-        let products: Database<Product> = Database::connect(nodes(&self.file.product), Options::default());
-        let node = self.file.product.iter().position(|node| node.name == name).unwrap();
+        let (customers, products) = (self.customers(), self.products());
+        let index = |nodes: &[Endpoint]| nodes.iter().position(|node| node.name == name);
+        let is_ready = async || match (index(&self.file.customer), index(&self.file.product)) {
+            (Some(node), _) => customers.status(node, false).await.is_ok_and(|status| status.ready),
+            (None, node) => products.status(node.unwrap(), false).await.is_ok_and(|status| status.ready),
+        };
         let began = Instant::now();
-        while !products.status(node, false).await.is_ok_and(|status| status.ready) {
+        while !is_ready().await {
             assert!(began.elapsed() < PATIENCE, "{name} is not ready\n{}", self.logged(name));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -226,6 +253,10 @@ impl Drop for Cluster {
             let _ = child.wait();
         }
     }
+}
+
+fn addresses(nodes: &[Endpoint]) -> Vec<(String, SocketAddr)> {
+    nodes.iter().map(|node| (node.name.clone(), node.address)).collect()
 }
 
 fn program(path: &str, name: &str, config: &str) -> Command {

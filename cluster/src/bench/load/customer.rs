@@ -113,7 +113,12 @@ impl CustomerClient {
 
     fn add(&self, quantity: u32) -> command::Body {
         let token_hash = self.token_hash.clone();
-        command::Body::AddToCart(AddToCart { token_hash, item: Some(ITEM), quantity, available: 1_000_000 })
+        command::Body::AddToCart(AddToCart {
+            token_hash,
+            item: Some(ITEM),
+            quantity,
+            available: Some(1_000_000),
+        })
     }
 
     fn remove(&self) -> command::Body {

@@ -41,6 +41,8 @@ fn wrong_fields_are_named() {
         ("role", CreateAccount { role: -1, ..good.clone() }),
         ("username", CreateAccount { username: String::new(), ..good.clone() }),
         ("username", CreateAccount { username: "ü".repeat(33), ..good.clone() }),
+        ("username", CreateAccount { username: "\u{200b} ".into(), ..good.clone() }),
+        ("display_name", CreateAccount { display_name: "  ".into(), ..good.clone() }),
         ("username", CreateAccount { username: "a\0".into(), ..good.clone() }),
         ("display_name", CreateAccount { display_name: "x".repeat(60_000), ..good.clone() }),
         ("password_hash", CreateAccount { password_hash: "hunter2".into(), ..good.clone() }),

@@ -19,8 +19,13 @@ fn lines_add_up_and_stand_in_order() {
 #[test]
 fn a_cart_holds_no_more_than_the_stock() {
     let mut subject = Subject::with_buyer();
-    let add = |quantity, available| {
-        Change::AddToCart(AddToCart { token_hash: token(1), item: item(7), quantity, available })
+    let add = |quantity, available: u64| {
+        Change::AddToCart(AddToCart {
+            token_hash: token(1),
+            item: item(7),
+            quantity,
+            available: Some(available),
+        })
     };
     subject.run(add(3, 5)).unwrap();
     assert_eq!(subject.refused(add(3, 5)), Code::InsufficientStock);
@@ -44,9 +49,9 @@ fn a_cart_has_bounds() {
     assert_eq!(subject.add(1, 500, 1).unwrap_err().code(), Code::CartFull);
     subject.add(1, 2, 1).unwrap();
     let category = ItemId { category: u32::MAX, number: 1 };
-    let wrong = AddToCart { token_hash: token(1), item: Some(category), quantity: 1, available: 9 };
+    let wrong = AddToCart { token_hash: token(1), item: Some(category), quantity: 1, available: Some(9) };
     assert_eq!(subject.run(Change::AddToCart(wrong)).unwrap_err().field, "item");
-    let none = AddToCart { token_hash: token(1), item: None, quantity: 1, available: 9 };
+    let none = AddToCart { token_hash: token(1), item: None, quantity: 1, available: Some(9) };
     assert_eq!(subject.run(Change::AddToCart(none)).unwrap_err().field, "item");
 }
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod carts;
+mod finishing;
 mod model;
 mod once;
 mod purchases;
@@ -71,7 +72,7 @@ impl Subject {
             token_hash: token(n),
             item: item(number),
             quantity,
-            available: u64::from(u32::MAX),
+            available: Some(u64::from(u32::MAX)),
         }))
     }
 
@@ -160,7 +161,25 @@ fn abort(purchase: u8) -> Change {
     Change::AbortPurchase(AbortPurchase {
         purchase_id: purchase_id(purchase),
         reason: Some(Refusal::new(Code::PaymentDeclined, "declined")),
+        void_owed: false,
     })
+}
+
+/// Aborts a purchase whose payment is still to be voided.
+fn abort_owing(purchase: u8) -> Change {
+    Change::AbortPurchase(AbortPurchase {
+        purchase_id: purchase_id(purchase),
+        reason: Some(Refusal::new(Code::Unavailable, "too late")),
+        void_owed: true,
+    })
+}
+
+fn settle(purchase: u8) -> Change {
+    Change::SettlePurchase(SettlePurchase { purchase_id: purchase_id(purchase) })
+}
+
+fn claim(n: u8, limit: u32) -> Change {
+    Change::ClaimPurchases(ClaimPurchases { claim_id: Bytes::copy_from_slice(&[n; 16]), limit })
 }
 
 fn key(n: u8, fingerprint: u8) -> Option<Idempotency> {

@@ -15,6 +15,7 @@ pub(super) type Outcome = Result<Body, Refused>;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const KEPT_MS: u64 = 25 * 60 * 60 * 1000;
+const LEASE_MS: u64 = 20_000;
 
 type Lines = BTreeMap<ItemId, u32>;
 
@@ -38,8 +39,9 @@ struct Answer {
 struct Bought {
     told: Purchase,
     token: Bytes,
-    begun: u64,
     ended: u64,
+    /// While something is left to do: who is to do it, and until when.
+    lease: Option<(Bytes, u64)>,
 }
 
 #[derive(Default)]
@@ -157,13 +159,14 @@ impl Model {
             Change::BeginPurchase(command) => self.begin(command),
             Change::CompletePurchase(command) => self.complete(command),
             Change::AbortPurchase(command) => self.abort(command),
+            Change::SettlePurchase(command) => self.settle(command),
+            Change::ClaimPurchases(command) => self.claim(command),
             Change::Sweep(_) => {
                 self.forget_answers(usize::MAX);
                 let now = self.now;
-                self.purchases.retain(|_, bought| match bought.told.state() {
-                    PurchaseState::Completed => true,
-                    PurchaseState::Aborted => bought.ended + KEPT_MS >= now,
-                    _ => bought.begun + KEPT_MS >= now,
+                self.purchases.retain(|_, bought| {
+                    let aborted = bought.told.state() == PurchaseState::Aborted && bought.lease.is_none();
+                    !aborted || bought.ended + KEPT_MS >= now
                 });
                 Ok(Body::Done(Done {}))
             }
@@ -223,6 +226,11 @@ impl Model {
             Question::GetPurchase(GetPurchase { purchase_id }) => {
                 check_hash("purchase_id", purchase_id, 16)?;
                 self.told(purchase_id)
+            }
+            Question::GetUnfinished(_) => {
+                let leases: Vec<u64> = self.leases().map(|(until, _)| until).collect();
+                let due = leases.iter().any(|until| *until <= self.now);
+                Ok(Body::Unfinished(Unfinished { purchases: leases.len() as u64, due }))
             }
             Question::GetAccount(GetAccount { role, user_id }) => {
                 let role = check_role(*role)?;
@@ -305,8 +313,9 @@ impl Model {
         let item = check_item(command.item)?;
         check_quantity(command.quantity)?;
         let lines = &mut self.buyer(&command.token_hash)?.lines;
+        let available = command.available.ok_or((Code::ItemNotFound, ""))?;
         let quantity = lines.get(&item).copied().unwrap_or(0) + command.quantity;
-        if u64::from(quantity) > command.available {
+        if u64::from(quantity) > available {
             return refuse(Code::InsufficientStock);
         }
         lines.insert(item, quantity);
@@ -374,6 +383,12 @@ impl Model {
             if !has_ended && self.buyer(token)?.user != buyer {
                 return refuse(Code::PurchaseConflict);
             }
+            let until = self.now + LEASE_MS;
+            if let Some(bought) = self.purchases.get_mut(id)
+                && bought.told.state() == PurchaseState::Started
+            {
+                bought.lease = Some((id.clone(), until));
+            }
             return self.told(id);
         }
         let session = self.buyer(token)?;
@@ -381,11 +396,8 @@ impl Model {
         if lines.is_empty() {
             return refuse(Code::CartEmpty);
         }
-        let under_way = |bought: &Bought| {
-            bought.told.state() == PurchaseState::Started
-                && bought.token == *token
-                && self.now < bought.begun + 60_000
-        };
+        let under_way =
+            |bought: &Bought| bought.told.state() == PurchaseState::Started && bought.token == *token;
         if self.purchases.values().any(under_way) {
             return refuse(Code::PurchaseConflict);
         }
@@ -402,7 +414,8 @@ impl Model {
             at_ms: self.now,
             ..Default::default()
         };
-        self.purchases.insert(id.clone(), Bought { told, token: token.clone(), begun: self.now, ended: 0 });
+        let lease = Some((id.clone(), self.now + LEASE_MS));
+        self.purchases.insert(id.clone(), Bought { told, token: token.clone(), ended: 0, lease });
         self.used(token);
         self.told(id)
     }
@@ -424,6 +437,7 @@ impl Model {
             return Err(field("lines"));
         }
         bought.told.state = PurchaseState::Completed.into();
+        bought.lease = None;
         bought.told.at_ms = self.now;
         bought.told.lines = lines.clone();
         bought.told.total_cents = command.total_cents;
@@ -461,10 +475,51 @@ impl Model {
             _ => {
                 bought.told.state = PurchaseState::Aborted.into();
                 bought.told.reason = command.reason.clone();
+                bought.told.void_owed = command.void_owed;
                 bought.ended = self.now;
+                if !command.void_owed {
+                    bought.lease = None;
+                }
             }
         }
         self.told(id)
+    }
+
+    fn settle(&mut self, command: &SettlePurchase) -> Outcome {
+        let id = &command.purchase_id;
+        check_hash("purchase_id", id, 16)?;
+        let Some(bought) = self.purchases.get_mut(id) else { return refuse(Code::PurchaseNotFound) };
+        if bought.told.state() != PurchaseState::Aborted {
+            return refuse(Code::PurchaseConflict);
+        }
+        (bought.told.void_owed, bought.lease) = (false, None);
+        self.told(id)
+    }
+
+    /// When the leases of unfinished purchases run out.
+    fn leases(&self) -> impl Iterator<Item = (u64, &Bytes)> {
+        self.purchases.iter().filter_map(|(id, bought)| Some((bought.lease.as_ref()?.1, id)))
+    }
+
+    fn claim(&mut self, command: &ClaimPurchases) -> Outcome {
+        check_hash("claim_id", &command.claim_id, 16)?;
+        if !(1..=16).contains(&command.limit) {
+            return Err(field("limit"));
+        }
+        let holds = |bought: &Bought| bought.lease.as_ref().is_some_and(|lease| lease.0 == command.claim_id);
+        let held = self.purchases.iter().filter(|(_, bought)| holds(bought));
+        let mut claimed: Vec<Bytes> = held.map(|(id, _)| id.clone()).collect();
+        if claimed.is_empty() {
+            let mut due: Vec<_> = self.leases().filter(|(until, _)| *until <= self.now).collect();
+            due.sort();
+            claimed = due.into_iter().take(command.limit as usize).map(|(_, id)| id.clone()).collect();
+            for id in &claimed {
+                let lease = Some((command.claim_id.clone(), self.now + LEASE_MS));
+                self.purchases.get_mut(id).unwrap().lease = lease;
+            }
+        }
+        let purchases = claimed.iter().map(|id| self.purchases[id].told.clone()).collect();
+        Ok(Body::ClaimedPurchases(ClaimedPurchases { purchases }))
     }
 
     /// The frozen lines of a purchase that can be completed, priced at 5 cents.

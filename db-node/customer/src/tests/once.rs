@@ -7,7 +7,7 @@ use agora_proto::limits::ANSWER_KEPT;
 use crate::limits::ms;
 
 fn add(quantity: u32) -> Change {
-    Change::AddToCart(AddToCart { token_hash: token(1), item: item(7), quantity, available: 100 })
+    Change::AddToCart(AddToCart { token_hash: token(1), item: item(7), quantity, available: Some(100) })
 }
 
 #[test]
@@ -39,9 +39,31 @@ fn refusals_by_the_rules_are_answers_too() {
 }
 
 #[test]
+fn a_refused_addition_stays_refused_whatever_the_stock_is_at_the_repeat() {
+    let mut subject = Subject::with_buyer();
+    let add = |quantity, available| {
+        Change::AddToCart(AddToCart { token_hash: token(1), item: item(7), quantity, available })
+    };
+    let not_on_sale = subject.run_as(key(1, 1), add(2, None)).unwrap_err();
+    assert_eq!(not_on_sale.code(), Code::ItemNotFound);
+    assert_eq!(subject.run_as(key(1, 1), add(2, Some(5))).unwrap_err(), not_on_sale);
+    let too_few = subject.run_as(key(2, 1), add(2, Some(1))).unwrap_err();
+    assert_eq!(too_few.code(), Code::InsufficientStock);
+    assert_eq!(subject.run_as(key(2, 1), add(2, Some(5))).unwrap_err(), too_few);
+    assert_eq!(subject.run_as(key(2, 1), add(2, None)).unwrap_err(), too_few);
+    let all = agora_proto::limits::CART_LINE_UNITS;
+    subject.add(1, 7, all).unwrap();
+    let too_many = subject.run_as(key(3, 1), add(1, Some(u64::MAX))).unwrap_err();
+    assert_eq!((too_many.code(), too_many.field.as_str()), (Code::CartFull, "quantity"));
+    subject.remove(1, 7, None).unwrap();
+    assert_eq!(subject.run_as(key(3, 1), add(1, Some(u64::MAX))).unwrap_err(), too_many);
+    assert!(subject.cart(1).0.is_empty());
+}
+
+#[test]
 fn what_is_no_answer_is_not_remembered() {
     let mut subject = Subject::with_buyer();
-    let later = AddToCart { token_hash: token(2), item: item(7), quantity: 1, available: 1 };
+    let later = AddToCart { token_hash: token(2), item: item(7), quantity: 1, available: Some(1) };
     let later = Change::AddToCart(later);
     assert_eq!(subject.run_as(key(1, 1), later.clone()).unwrap_err().code(), Code::InvalidSession);
     assert_eq!(subject.run_as(key(2, 1), add(0)).unwrap_err().code(), Code::InvalidField);

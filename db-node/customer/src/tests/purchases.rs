@@ -1,7 +1,7 @@
 //! Purchases: frozen, completed or aborted once, and listed.
 
 use super::*;
-use crate::limits::{PAGE_LINES_MAX, PURCHASE_EXCLUSIVE, ms};
+use crate::limits::PAGE_LINES_MAX;
 use agora_proto::limits::CART_LINES;
 
 fn with_cart(lines: &[(u64, u32)]) -> Subject {
@@ -128,12 +128,12 @@ fn a_session_has_one_purchase_under_way() {
     assert_eq!(subject.refused(begin(9, 1)), Code::InvalidSession);
     subject.run(begin(1, 1)).unwrap();
     assert_eq!(subject.refused(begin(1, 2)), Code::PurchaseConflict);
-    subject.now += ms(PURCHASE_EXCLUSIVE) - 1;
-    assert_eq!(subject.refused(begin(1, 2)), Code::PurchaseConflict);
-    subject.now += 1;
-    subject.run(begin(1, 2)).unwrap();
-    assert_eq!(subject.refused(begin(1, 3)), Code::PurchaseConflict);
-    subject.run(abort(2)).unwrap();
+    subject.now += 4 * 60_000;
+    assert_eq!(subject.refused(begin(1, 2)), Code::PurchaseConflict, "however long it takes");
+    subject.login(1, 2).unwrap();
+    subject.add(2, 8, 1).unwrap();
+    subject.run(begin(2, 2)).unwrap();
+    subject.run(abort_owing(1)).unwrap();
     subject.run(begin(1, 3)).unwrap();
 }
 
@@ -177,7 +177,7 @@ fn wrong_completions_change_nothing() {
         assert_eq!((refusal.code(), refusal.field.as_str()), (Code::InvalidField, field));
     }
     for reason in [None, Some(Refusal::default()), Some(Refusal { code: 9999, ..Refusal::default() })] {
-        let abort = AbortPurchase { purchase_id: purchase_id(1), reason };
+        let abort = AbortPurchase { purchase_id: purchase_id(1), reason, void_owed: true };
         assert_eq!(subject.run(Change::AbortPurchase(abort)).unwrap_err().field, "reason");
     }
     assert_eq!(substance(&subject.db), before);

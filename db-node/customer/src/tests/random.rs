@@ -51,7 +51,7 @@ impl Chance {
     }
 
     fn change(&mut self, model: &Model) -> Change {
-        match self.below(30) {
+        match self.below(34) {
             0 | 1 => {
                 let username =
                     if self.one_in(20) { String::new() } else { format!("user {}", self.below(5)) };
@@ -64,7 +64,7 @@ impl Chance {
                 token_hash: self.token(),
                 item: self.item(),
                 quantity: u32::from(self.below(4)),
-                available: u64::from(self.below(10)),
+                available: if self.one_in(20) { None } else { Some(u64::from(self.below(10))) },
             }),
             14..=16 => {
                 let quantity = if self.one_in(3) { None } else { Some(u32::from(self.below(4))) };
@@ -89,12 +89,15 @@ impl Chance {
                 complete(n, &lines.unwrap_or(vec![(1, 1)]))
             }
             27 => abort(self.below(12)),
+            28 => abort_owing(self.below(12)),
+            29 => settle(self.below(12)),
+            30 | 31 => claim(self.below(30), u32::from(self.below(4))),
             _ => Change::Sweep(Sweep {}),
         }
     }
 
     fn question(&mut self) -> Question {
-        match self.below(6) {
+        match self.below(7) {
             0 => Question::GetCredentials(GetCredentials {
                 role: self.role().into(),
                 username: format!("user {}", self.below(6)),
@@ -113,7 +116,8 @@ impl Chance {
                     after,
                 })
             }
-            4 => Question::GetPurchase(GetPurchase { purchase_id: self.purchase_id() }),
+            4 => Question::GetUnfinished(GetUnfinished {}),
+            5 => Question::GetPurchase(GetPurchase { purchase_id: self.purchase_id() }),
             _ => Question::GetAccount(GetAccount {
                 role: self.role().into(),
                 user_id: u64::from(self.below(6)),

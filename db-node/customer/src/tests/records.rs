@@ -1,10 +1,12 @@
 //! Records: what a state is saved as, and what is refused on the way back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use agora_machine::{Change as Written, Record};
+use agora_proto::limits::PURCHASE_LEASE;
 
 use super::*;
+use crate::limits::ms;
 
 /// A state with a bit of everything.
 fn full() -> Subject {
@@ -12,12 +14,16 @@ fn full() -> Subject {
     subject.run(account(Role::Seller, "bob")).unwrap();
     subject.run(login(Role::Seller, 1, token(2))).unwrap();
     subject.run_as(key(1, 1), account(Role::Buyer, "eve")).unwrap();
-    for (n, end) in [(1, complete(1, &[(7, 2)])), (2, abort(2)), (3, abort(9))] {
+    let ends = [(1, complete(1, &[(7, 2)])), (2, abort(2)), (3, abort_owing(3)), (4, claim(1, 9))];
+    for (n, end) in ends {
         subject.add(1, 7, 2).unwrap();
         subject.save(1, None).unwrap();
         subject.run(begin(1, n)).unwrap();
-        let _ = subject.run(end);
+        subject.now += 1;
+        subject.run(end).unwrap();
     }
+    subject.now += ms(PURCHASE_LEASE) - 2;
+    subject.run(claim(2, 9)).unwrap();
     subject
 }
 
@@ -33,9 +39,15 @@ fn a_state_is_loaded_as_it_was_and_goes_on_alike() {
     assert!(loaded.take_changes().is_empty(), "loading is no change");
     subject.db.take_changes();
     let later = Timestamp(subject.now + 10 * 60 * 60 * 1000);
-    for change in
-        [account(Role::Buyer, "new"), login(Role::Buyer, 1, token(8)), begin(8, 9), Change::Sweep(Sweep {})]
-    {
+    for change in [
+        account(Role::Buyer, "new"),
+        login(Role::Buyer, 1, token(8)),
+        begin(8, 9),
+        claim(2, 9),
+        claim(3, 9),
+        settle(3),
+        Change::Sweep(Sweep {}),
+    ] {
         let command = Command { idempotency: None, body: Some(change) }.encode_to_vec();
         assert_eq!(loaded.apply(later, &command), subject.db.apply(later, &command));
         assert_eq!(loaded.take_changes(), subject.db.take_changes());
@@ -47,8 +59,13 @@ fn a_state_is_loaded_as_it_was_and_goes_on_alike() {
 fn changes_make_up_the_state() {
     let mut subject = full();
     let mut store = BTreeMap::new();
+    let mut changed = BTreeSet::new();
     for Written { key, value } in subject.db.take_changes() {
-        assert!(store.insert(key, value.unwrap()).is_none(), "one change a record");
+        assert!(changed.insert(key.clone()), "one change a record");
+        // What came and went in between is a removal.
+        if let Some(value) = value {
+            store.insert(key, value);
+        }
     }
     let saved: Vec<_> = store.into_iter().map(|(key, value)| Record { key, value }).collect();
     assert_eq!(saved, records(&subject.db), "and the records come in the order of their keys");
@@ -90,6 +107,8 @@ fn records_that_do_not_fit_together_are_refused() {
     assert!(without(3).unwrap_err().why.contains("session of nobody"));
     assert!(without(4).unwrap_err().why.contains("cart of no session"));
     assert!(without(5).unwrap_err().why.contains("without a cart"));
+    assert!(without(7).unwrap_err().why.contains("not there"));
+    assert!(without(8).unwrap_err().why.contains("nobody would finish"));
 
     let mut twice = good.clone();
     let mut account = good.iter().find(|record| record.key[0] == 3).unwrap().clone();

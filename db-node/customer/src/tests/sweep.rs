@@ -79,7 +79,7 @@ fn answers_go_after_a_day() {
 }
 
 #[test]
-fn purchases_that_came_to_nothing_go_and_the_history_stays() {
+fn aborted_purchases_go_and_what_is_unfinished_and_the_history_stay() {
     let mut subject = Subject::with_buyer();
     subject.add(1, 7, 1).unwrap();
     subject.run(begin(1, 1)).unwrap();
@@ -88,14 +88,24 @@ fn purchases_that_came_to_nothing_go_and_the_history_stays() {
     subject.run(begin(1, 2)).unwrap();
     subject.run(abort(2)).unwrap();
     subject.run(begin(1, 3)).unwrap();
+    subject.run(abort_owing(3)).unwrap();
+    subject.run(begin(1, 4)).unwrap();
     subject.now += ms(PURCHASE_KEPT);
     subject.run(sweep()).unwrap();
-    assert_eq!(subject.db.purchases.rows.len(), 3);
+    assert_eq!(subject.db.purchases.rows.len(), 4);
     subject.now += 1;
     assert!(is_due(&subject, subject.now));
     subject.run(sweep()).unwrap();
-    let get = |n| subject.ask(Question::GetPurchase(GetPurchase { purchase_id: purchase_id(n) }));
-    assert!(get(1).is_ok());
-    assert_eq!(get(2).unwrap_err().code(), Code::PurchaseNotFound);
-    assert_eq!(get(3).unwrap_err().code(), Code::PurchaseNotFound);
+    let get = |subject: &Subject, n| {
+        subject.ask(Question::GetPurchase(GetPurchase { purchase_id: purchase_id(n) }))
+    };
+    assert!(get(&subject, 1).is_ok());
+    assert_eq!(get(&subject, 2).unwrap_err().code(), Code::PurchaseNotFound);
+    assert!(get(&subject, 3).is_ok(), "its payment is still to be voided");
+    assert!(get(&subject, 4).is_ok(), "it is under way");
+    assert!(!is_due(&subject, subject.now), "and no sweep is proposed for them");
+    subject.run(settle(3)).unwrap();
+    assert!(is_due(&subject, subject.now));
+    subject.run(sweep()).unwrap();
+    assert_eq!(get(&subject, 3).unwrap_err().code(), Code::PurchaseNotFound);
 }

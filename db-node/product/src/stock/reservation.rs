@@ -40,6 +40,8 @@ pub struct Reservation {
     pub expires_ms: u64,
     /// When it was committed or released.
     pub ended_ms: u64,
+    /// Committed: names the approved payment. Else empty.
+    pub authorization_id: Box<str>,
 }
 
 impl Reservation {
@@ -78,6 +80,7 @@ impl Reservation {
             lines: lines.collect(),
             total_cents: self.total_cents(),
             expires_ms: self.expires_ms,
+            authorization_id: self.authorization_id.to_string(),
         }
     }
 }

@@ -42,7 +42,14 @@ impl ProductDb {
         }
         self.update_books(|books| books.held += 1);
         let expires_ms = now.0.saturating_add(RESERVATION_HOLD.as_millis() as u64);
-        let held = Reservation { buyer, standing: Standing::Held, lines, expires_ms, ended_ms: 0 };
+        let held = Reservation {
+            buyer,
+            standing: Standing::Held,
+            lines,
+            expires_ms,
+            ended_ms: 0,
+            authorization_id: "".into(),
+        };
         Ok(Body::Reservation(self.keep_reservation(id, held).to_proto(id)))
     }
 
@@ -62,8 +69,15 @@ impl ProductDb {
         Ok(Line { item: key, quantity, price_cents, name, seller })
     }
 
-    /// The units become sold, and count for their sellers. Committed already: so it stays.
-    pub(crate) fn commit_reservation(&mut self, now: Timestamp, id: PurchaseId) -> Result<Body, Refusal> {
+    /// The units become sold, and count for their sellers; the approved payment is recorded with it, so that whoever finds
+    /// the reservation committed can complete the purchase. Committed already: so it stays.
+    pub(crate) fn commit_reservation(
+        &mut self,
+        now: Timestamp,
+        id: PurchaseId,
+        authorization_id: &str,
+    ) -> Result<Body, Refusal> {
+        validate::authorization_id(authorization_id)?;
         let reservation = self.reservation_at(now, id).filter(|found| found.standing != Standing::Released);
         let Some(reservation) = reservation else {
             return Err(Refusal::new(
@@ -80,20 +94,19 @@ impl ProductDb {
                 rating.items_sold += u64::from(line.quantity)
             });
         }
-        Ok(Body::Reservation(self.end_reservation(now, id, &reservation, Standing::Committed).to_proto(id)))
+        let paid = Reservation { authorization_id: authorization_id.into(), ..(*reservation).clone() };
+        Ok(Body::Reservation(self.end_reservation(now, id, &paid, Standing::Committed).to_proto(id)))
     }
 
-    /// The units go back on sale. Unknown: leaves a mark, so that it can't be made any more. Released already: so it stays.
+    /// The units go back on sale, unless they are sold. Unknown: leaves a mark, so that it can't be made any more. Ended
+    /// already: so it stays, and the answer tells how it ended.
     pub(crate) fn release_reservation(&mut self, now: Timestamp, id: PurchaseId) -> Result<Body, Refusal> {
         let Some(reservation) = self.reservation_at(now, id) else {
             return self.mark_released(now, id);
         };
         match reservation.standing {
             Standing::Held => Ok(Body::Reservation(self.release(now, id, &reservation).to_proto(id))),
-            Standing::Released => Ok(Body::Reservation(reservation.to_proto(id))),
-            Standing::Committed => {
-                Err(Refusal::new(Code::PurchaseConflict, "the reservation was committed: its units are sold"))
-            }
+            Standing::Released | Standing::Committed => Ok(Body::Reservation(reservation.to_proto(id))),
         }
     }
 
@@ -107,6 +120,7 @@ impl ProductDb {
             lines: Vec::new(),
             expires_ms: 0,
             ended_ms: now.0,
+            authorization_id: "".into(),
         };
         Ok(Body::Reservation(self.keep_reservation(id, mark).to_proto(id)))
     }

@@ -33,6 +33,7 @@ struct Hold {
     lines: Vec<ReservedLine>,
     expires: u64,
     ended: u64,
+    paid: String,
 }
 
 /// The whole marketplace.
@@ -99,7 +100,9 @@ impl Marketplace {
             }
             command::Body::GiveFeedback(feedback) => self.vote(feedback),
             command::Body::Reserve(reserve) => self.reserve(reserve),
-            command::Body::CommitReservation(commit) => self.commit(&commit.purchase_id),
+            command::Body::CommitReservation(commit) => {
+                self.commit(&commit.purchase_id, &commit.authorization_id)
+            }
             command::Body::ReleaseReservation(release) => self.release(&release.purchase_id),
             command::Body::Sweep(_) => {
                 self.sweep();
@@ -260,6 +263,7 @@ impl Marketplace {
             lines: reserved,
             expires,
             ended: 0,
+            paid: String::new(),
         };
         self.holds.insert(wanted.purchase_id.to_vec(), hold);
         Ok(self.reservation(&wanted.purchase_id))
@@ -273,6 +277,7 @@ impl Marketplace {
             lines: hold.lines.clone(),
             total_cents: hold.lines.iter().map(|line| line.price_cents * u64::from(line.quantity)).sum(),
             expires_ms: hold.expires,
+            authorization_id: hold.paid.clone(),
         })
     }
 
@@ -298,11 +303,17 @@ impl Marketplace {
         }
     }
 
-    fn commit(&mut self, id: &[u8]) -> Outcome {
+    fn commit(&mut self, id: &[u8], authorization_id: &str) -> Outcome {
+        if authorization_id.is_empty() {
+            return Err((Code::InvalidField, "authorization_id"));
+        }
         self.expire(id);
-        match self.holds.get(id).map(|hold| hold.state) {
-            Some(ReservationState::Held) => self.end(id, ReservationState::Committed),
-            Some(ReservationState::Committed) => {}
+        match self.holds.get_mut(id).map(|hold| (hold.state, hold)) {
+            Some((ReservationState::Held, hold)) => {
+                hold.paid = authorization_id.into();
+                self.end(id, ReservationState::Committed);
+            }
+            Some((ReservationState::Committed, _)) => {}
             _ => return Err((Code::ReservationNotFound, "")),
         }
         Ok(self.reservation(id))
@@ -311,11 +322,13 @@ impl Marketplace {
     fn release(&mut self, id: &[u8]) -> Outcome {
         match self.holds.get(id).map(|hold| hold.state) {
             Some(ReservationState::Held) => self.end(id, ReservationState::Released),
-            Some(ReservationState::Committed) => return Err((Code::PurchaseConflict, "")),
             Some(_) => {}
             None => {
                 let (state, ended) = (ReservationState::Released, self.now);
-                self.holds.insert(id.to_vec(), Hold { buyer: 0, state, lines: vec![], expires: 0, ended });
+                self.holds.insert(
+                    id.to_vec(),
+                    Hold { buyer: 0, state, lines: vec![], expires: 0, ended, paid: String::new() },
+                );
             }
         }
         Ok(self.reservation(id))

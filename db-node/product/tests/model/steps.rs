@@ -116,7 +116,12 @@ fn purchases() -> impl Strategy<Value = command::Body> {
         });
     prop_oneof![
         4 => reserve,
-        3 => id().prop_map(|purchase_id| command::Body::CommitReservation(CommitReservation { purchase_id })),
+        3 => (id(), prop_oneof![9 => Just("auth-1"), 9 => Just("auth-2"), 1 => Just("")]).prop_map(
+            |(purchase_id, authorization_id)| {
+                let authorization_id = authorization_id.into();
+                command::Body::CommitReservation(CommitReservation { purchase_id, authorization_id })
+            }
+        ),
         1 => id().prop_map(|purchase_id| command::Body::ReleaseReservation(ReleaseReservation { purchase_id })),
     ]
 }

@@ -1,0 +1,358 @@
+//! Every victim, killed while purchases stand at every step, with one cluster for all of it; then the books are checked.
+//!
+//! For each victim a purchase is brought to each step and held there; then the victim is killed, all go on, and the victim
+//! is started again. The victims: the frontend whose client goes away, and later the frontends that finish what it left; the
+//! frontend whose client repeats its request elsewhere; the financial service; the leader of the product database; a node of
+//! the customer database.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agora_proto::product::{self, ReleaseReservation};
+use bytes::Bytes;
+use serde_json::json;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::api::{Answer, User, card, category, lamp, unique};
+use crate::books::{self, History};
+use crate::cluster::{Cluster, Shape};
+use crate::points::{ANY, Held, Points};
+
+/// How a purchase goes if nobody dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    Bought,
+    /// The stock is gone when it is to be reserved.
+    SoldOut,
+    /// The payment is approved, but the hold on the stock ran out meanwhile.
+    RanOut,
+}
+
+/// All steps, on the course on which a purchase comes to them. Those of the financial service are called as it sees them.
+const STEPS: [(Course, &str); 14] = [
+    (Course::Bought, "begun"),
+    (Course::Bought, "reserved"),
+    (Course::Bought, "asked"),
+    (Course::Bought, "decided"),
+    (Course::Bought, "authorized"),
+    (Course::Bought, "committed"),
+    (Course::Bought, "completed"),
+    (Course::SoldOut, "released"),
+    (Course::SoldOut, "aborted"),
+    (Course::RanOut, "released"),
+    (Course::RanOut, "aborted"),
+    (Course::RanOut, "made-void"),
+    (Course::RanOut, "voided"),
+    (Course::RanOut, "settled"),
+];
+
+/// Where the first finisher dies that sees to a purchase whose frontend died at this step of the course that buys.
+const FINISHER_DIES: [(&str, &str); 6] = [
+    ("begun", "claimed"),
+    ("reserved", "released"),
+    ("asked", "aborted"),
+    ("decided", "voided"),
+    ("authorized", "settled"),
+    ("committed", "completed"),
+];
+
+/// Units of an item.
+const LISTED: u32 = 5;
+/// How many of them a purchase buys.
+const WANTED: u32 = 2;
+
+struct Market {
+    cluster: Arc<Cluster>,
+    points: Points,
+    seller: User,
+    /// A session for each step.
+    sessions: Vec<User>,
+}
+
+/// A purchase that stands at a step.
+struct Standing {
+    course: Course,
+    step: &'static str,
+    session: usize,
+    item: String,
+    key: String,
+    id: String,
+    answer: JoinHandle<Option<Answer>>,
+    held: Option<Held>,
+}
+
+impl Market {
+    async fn open() -> Self {
+        let points = Points::listen().await;
+        let shape = Shape { nodes: 3, crash_points: Some(points.address), ..Shape::SMALL };
+        let cluster = Arc::new(Cluster::start(shape));
+        let (seller, buyer) = (User::seller(&cluster).await, User::buyer(&cluster).await);
+        let logins = (0..2 * STEPS.len()).map(|_| buyer.log_in());
+        let sessions = futures::future::join_all(logins).await;
+        Market { cluster, points, seller, sessions }
+    }
+
+    /// Brings a purchase through this frontend to each step, and holds it there. `first` is the first session to use.
+    async fn stand_at_every_step(&self, frontend: &str, first: usize) -> Vec<Standing> {
+        let mut standing = Vec::new();
+        for (n, (course, step)) in STEPS.into_iter().enumerate() {
+            standing.push(self.stand(frontend, first + n, course, step).await);
+        }
+        standing
+    }
+
+    async fn stand(&self, frontend: &str, session: usize, course: Course, step: &'static str) -> Standing {
+        let mut offer = lamp(category());
+        offer["quantity"] = json!(LISTED);
+        let item = self.seller.offers(offer).await;
+        let base = &self.cluster.buyers[self.number_of(frontend)];
+        let api = self.sessions[session].api.at(base);
+        let wanted = json!({"item_id": item, "quantity": WANTED});
+        api.post("/cart/items", wanted).await.ok(200);
+        let key = unique("saga");
+        self.points.arm("begun", ANY);
+        let request = api.call("POST", "/purchases").key(&key).json(card());
+        let answer = tokio::spawn(request.attempt());
+        let begun = self.points.held("begun", ANY).await;
+        self.points.disarm("begun", ANY);
+        let id = begun.purchase.clone();
+        let held = match course {
+            _ if step == "begun" => begun,
+            Course::Bought => self.go_on(begun, step, &id).await,
+            Course::SoldOut => {
+                self.sell_elsewhere(&item).await;
+                self.go_on(begun, step, &id).await
+            }
+            Course::RanOut => {
+                let authorized = self.go_on(begun, "authorized", &id).await;
+                self.points.disarm("authorized", &id);
+                self.run_out(&id).await;
+                self.go_on(authorized, step, &id).await
+            }
+        };
+        Standing { course, step, session, item, key, id, answer, held: Some(held) }
+    }
+
+    async fn go_on(&self, held: Held, step: &str, purchase: &str) -> Held {
+        self.points.arm(step, purchase);
+        drop(held);
+        self.points.held(step, purchase).await
+    }
+
+    fn number_of(&self, frontend: &str) -> usize {
+        self.cluster.file.buyer.iter().position(|endpoint| endpoint.name == frontend).unwrap()
+    }
+
+    async fn sell_elsewhere(&self, item: &str) {
+        let units = json!({"delta": -i64::from(LISTED)});
+        self.seller.api.post(&format!("/items/{item}/units"), units).await.ok(200);
+    }
+
+    /// What the product database does when a hold runs out.
+    async fn run_out(&self, purchase: &str) {
+        let purchase_id = Bytes::copy_from_slice(Uuid::parse_str(purchase).unwrap().as_bytes());
+        let release = product::command::Body::ReleaseReservation(ReleaseReservation { purchase_id });
+        let command = product::Command { idempotency: None, body: Some(release) };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        self.cluster.products().execute(&command, deadline).await.unwrap();
+    }
+
+    /// Lets them go on.
+    fn release(&self, standing: &mut [Standing]) {
+        for purchase in standing {
+            purchase.held = None;
+            self.points.disarm(purchase.step, &purchase.id);
+        }
+    }
+
+    /// Kills a process while purchases stand at every step, lets them go on, and starts it again.
+    async fn kill(&self, victim: &str, standing: &mut [Standing]) {
+        println!("killing {victim} with {} purchases under way", standing.len());
+        self.cluster.kill(victim);
+        self.release(standing);
+        self.start(victim).await;
+    }
+
+    /// Kills a process that is no frontend while purchases stand at every step, and collects their answers.
+    async fn kill_and_answer(&self, victim: &str, first: usize) -> Vec<(&'static str, String, Answer)> {
+        let mut standing = self.stand_at_every_step("buyer-2", first).await;
+        self.kill(victim, &mut standing).await;
+        let mut answers = Vec::new();
+        for purchase in standing {
+            let answer = purchase.answer.await.unwrap();
+            let answer = answer.unwrap_or_else(|| panic!("{}: no answer", purchase.step));
+            answers.push((purchase.step, purchase.item, answer));
+            // The session is used again, with another item.
+            self.sessions[purchase.session].api.delete("/cart").await.ok(204);
+        }
+        answers
+    }
+
+    async fn start(&self, name: &str) {
+        self.cluster.run(name);
+        let file = &self.cluster.file;
+        let frontends = file.buyer.iter().chain(&file.seller);
+        if let Some(frontend) = frontends.into_iter().find(|endpoint| endpoint.name == name) {
+            self.cluster.wait_for(&format!("http://{}/readyz", frontend.address));
+        } else if name == file.financial.name {
+            self.cluster.wait_for(&format!("{}/healthz", self.financial()));
+        } else {
+            self.cluster.wait_for_node(name).await;
+        }
+    }
+
+    fn financial(&self) -> String {
+        format!("http://{}", self.cluster.file.financial.address)
+    }
+
+    async fn product_leader(&self) -> String {
+        let products = self.cluster.products();
+        books::totals(&products).await;
+        loop {
+            if let Some(leader) = products.leader() {
+                return self.cluster.file.product[leader].name.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// What a client is answered that repeats its purchase through this frontend.
+    async fn repeat(&self, purchase: &Standing, frontend: &str) -> Answer {
+        let base = &self.cluster.buyers[self.number_of(frontend)];
+        let api = self.sessions[purchase.session].api.at(base);
+        api.call("POST", "/purchases").key(&purchase.key).json(card()).send().await
+    }
+
+    /// Kills the frontends that have begun to finish what others left, each at another step of its work.
+    async fn kill_finishers(&self, orphans: &[Standing]) {
+        let mut held = Vec::new();
+        for (died_at, step) in FINISHER_DIES {
+            let orphan = orphans.iter().find(|orphan| orphan.step == died_at).unwrap();
+            held.push(self.points.held(step, &orphan.id).await);
+        }
+        let mut finishers: Vec<_> = held.iter().filter_map(|held| self.cluster.name_of(held.pid)).collect();
+        finishers.sort();
+        finishers.dedup();
+        assert!(!finishers.is_empty());
+        println!("killing the finishers {finishers:?}");
+        for finisher in &finishers {
+            self.cluster.kill(finisher);
+        }
+        for (died_at, step) in FINISHER_DIES {
+            let orphan = orphans.iter().find(|orphan| orphan.step == died_at).unwrap();
+            self.points.disarm(step, &orphan.id);
+        }
+        drop(held);
+        for finisher in &finishers {
+            self.start(finisher).await;
+        }
+    }
+
+    /// The books balance, and each cart holds what was not bought.
+    async fn balance(&self, carts: &[(usize, &str)]) -> History {
+        let history = History::of(&self.sessions[0]).await;
+        books::balance(&self.cluster, &self.financial(), &[&self.sessions[0]]).await;
+        for (session, item) in carts {
+            let cart = self.sessions[*session].api.get("/cart").await.ok(200);
+            let lines = cart["lines"].as_array().unwrap();
+            let there = lines.iter().any(|line| line["item_id"] == *item);
+            assert_ne!(
+                there,
+                history.of_item(item).is_some(),
+                "item {item} is in the cart, or was bought: {cart}"
+            );
+        }
+        history
+    }
+}
+
+/// What was answered agrees with the history.
+fn agrees(step: &str, item: &str, answer: &Answer, history: &History) {
+    match answer.status {
+        201 => {
+            let bought =
+                history.of_item(item).unwrap_or_else(|| panic!("{step}: {answer:?} is not in the history"));
+            assert_eq!(answer.body["purchase_id"], bought["purchase_id"], "{step}");
+            assert_eq!((&answer.body["total"], &answer.body["lines"]), (&bought["total"], &bought["lines"]));
+        }
+        409 => assert_eq!(
+            (answer.body["code"].as_str(), history.of_item(item)),
+            (Some("insufficient_stock"), None)
+        ),
+        503 => assert_eq!(history.of_item(item), None, "{step}: {answer:?}"),
+        // Not known then; the repeat tells.
+        504 => {}
+        _ => panic!("{step}: {answer:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_dies_at_whatever_step_the_books_balance() {
+    let market = Market::open().await;
+    let began = Instant::now();
+    let second = STEPS.len();
+
+    // The frontend dies, and its clients go away.
+    let mut orphans = market.stand_at_every_step("buyer-1", 0).await;
+    for (died_at, step) in FINISHER_DIES {
+        let orphan = orphans.iter().find(|orphan| orphan.step == died_at).unwrap();
+        market.points.arm(step, &orphan.id);
+    }
+    market.kill("buyer-1", &mut orphans).await;
+    let mut answered = Vec::new();
+    for orphan in &mut orphans {
+        if let Some(answer) = (&mut orphan.answer).await.unwrap() {
+            // The buyer does not wait for the void.
+            let void_is_under_way = matches!(orphan.step, "made-void" | "voided" | "settled");
+            assert!(void_is_under_way, "{}: an answer from the dead: {answer:?}", orphan.step);
+            answered.push((orphan.step, orphan.item.clone(), answer));
+        }
+    }
+
+    // Others die, and the clients wait for their answers.
+    answered.extend(market.kill_and_answer("financial", second).await);
+    let leader = market.product_leader().await;
+    answered.extend(market.kill_and_answer(&leader, second).await);
+    market.kill_finishers(&orphans).await;
+    answered.extend(market.kill_and_answer("customer-1", second).await);
+
+    // The frontend dies, and its clients repeat their requests elsewhere at once.
+    let mut repeated = market.stand_at_every_step("buyer-2", second).await;
+    market.kill("buyer-2", &mut repeated).await;
+    let last_death = Instant::now();
+    for purchase in &repeated {
+        let answer = market.repeat(purchase, "buyer-1").await;
+        answered.push((purchase.step, purchase.item.clone(), answer));
+    }
+
+    books::all_finished(&market.cluster, last_death).await;
+    println!(
+        "all was finished {:?} after the last death; {:?} in all",
+        last_death.elapsed(),
+        began.elapsed()
+    );
+    let carts: Vec<_> =
+        orphans.iter().chain(&repeated).map(|purchase| (purchase.session, purchase.item.as_str())).collect();
+    let history = market.balance(&carts).await;
+    for (step, item, answer) in &answered {
+        agrees(step, item, answer, &history);
+    }
+    for orphan in &orphans {
+        let sold = matches!(orphan.step, "committed" | "completed");
+        assert_eq!(history.of_item(&orphan.item).is_some(), sold, "{:?} {}", orphan.course, orphan.step);
+    }
+
+    // Whoever comes back, even so late, is told what became of the purchase; what came to nothing is bought now.
+    for purchase in orphans.iter().chain(&repeated) {
+        let answer = market.repeat(purchase, "buyer-2").await;
+        let expected = if purchase.course == Course::SoldOut { 409 } else { 201 };
+        assert_eq!(answer.status, expected, "{:?} {}: {answer:?}", purchase.course, purchase.step);
+        if let Some(before) = history.of_item(&purchase.item) {
+            assert_eq!(answer.body["purchase_id"], before["purchase_id"], "{}", purchase.step);
+        }
+        let again = market.repeat(purchase, "buyer-1").await;
+        assert_eq!((again.status, &again.body["purchase_id"]), (expected, &answer.body["purchase_id"]));
+    }
+    market.balance(&carts).await;
+}
