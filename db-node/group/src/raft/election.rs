@@ -200,7 +200,7 @@ impl Election {
             && !self.view.leads()
             && self.view.leader_is_lost(SILENCE)
             && request.last.map(wire::log_id) >= self.log.last()
-            && (asked == mine || asked > mine);
+            && asked >= mine;
         pb::PreVoteReply { granted, vote: Some(wire::vote_to_pb(mine)) }
     }
 
