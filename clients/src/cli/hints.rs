@@ -24,6 +24,17 @@ pub(super) fn hint(error: &CliError, texts: &Texts) -> Option<String> {
     }
 }
 
+/// What people type for this field.
+fn as_typed(field: &str) -> String {
+    match field {
+        "card.name" => "--card-name".to_owned(),
+        "card.number" => "--card-number".to_owned(),
+        "card.expiry" => "--expiry".to_owned(),
+        "card.security_code" => "--security-code".to_owned(),
+        field => format!("`{field}`"),
+    }
+}
+
 fn refusal(code: &str, field: Option<&str>, name: &str) -> Option<String> {
     let text = match code {
         "invalid_session" => format!("The session has ended (it does after five minutes without a call). Log in again: {name} login USERNAME"),
@@ -50,7 +61,7 @@ fn refusal(code: &str, field: Option<&str>, name: &str) -> Option<String> {
             "Is the server one of the marketplace's {name} frontends? See --server. If it is, log in as a {name}: {name} login USERNAME"
         ),
         "idempotency_key_reused" => "This key was used for another call. Leave --idempotency-key out to get a fresh one.".to_owned(),
-        "invalid_field" => format!("Mend `{}` and try again.", field?),
+        "invalid_field" => format!("Mend {} and try again.", as_typed(field?)),
         _ => return None,
     };
     Some(text)

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use agora_broadcast::Rule;
 
-use super::plan::{Patience, Plan, SmallBounds, ms};
+use super::plan::{Deed, Patience, Plan, SmallBounds, ms};
 use super::quirks::{Place, Quirk};
 use super::schedule::{go_through, prepare};
 use super::trace::Detail;
@@ -43,6 +43,7 @@ pub fn shrink(plan: &Plan, broken: Option<Rule>) -> Option<Shrunk> {
     let mut shrinker = Shrinker { broken, failure: failure?, tried: 1, plan: plan.clone() };
     shrinker.try_to(|plan| plan.quirks = Some(quirks.into_iter().collect()));
     shrinker.try_milder_odds();
+    shrinker.make_proposals_small();
     // What is left out makes other things needless in turn.
     loop {
         let before = shrinker.size();
@@ -85,6 +86,17 @@ impl Shrinker {
         self.try_to(|plan| plan.temper.delay = ms(0));
         self.try_to(|plan| plan.temper.small_bounds = SmallBounds::No);
         self.try_to(|plan| plan.temper.patience = Patience::Usual);
+    }
+
+    /// Each proposal has one command of one byte.
+    fn make_proposals_small(&mut self) {
+        self.try_to(|plan| {
+            for (_, deed) in &mut plan.deeds {
+                if let Deed::Propose { sizes, .. } = deed {
+                    *sizes = vec![1];
+                }
+            }
+        });
     }
 
     fn leave_out_deeds(&mut self) {

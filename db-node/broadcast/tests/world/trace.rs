@@ -94,9 +94,11 @@ fn is_routine(body: &Body) -> bool {
 }
 
 pub fn commands(commands: &[Bytes]) -> String {
-    let commands: Vec<_> =
-        commands.iter().map(|command| String::from_utf8_lossy(command).into_owned()).collect();
-    commands.join(" ")
+    let command = |command: &Bytes| match command.len() {
+        ..=20 => String::from_utf8_lossy(command).into_owned(),
+        bytes => format!("({bytes} bytes)"),
+    };
+    commands.iter().map(command).collect::<Vec<_>>().join(" ")
 }
 
 fn body(request: &Request) -> String {
