@@ -55,6 +55,10 @@ pub(crate) async fn run(arguments: &RunArguments) -> anyhow::Result<Report> {
             tempfile::Builder::new().prefix("agora-chaos-").tempdir().context("can't make a directory")?,
         ),
     };
+    anyhow::ensure!(
+        arguments.plan != Kind::Clocks || agora_sabotage::ARMED,
+        "the clocks of this build can't be set wrong: run it without --release and with --features sabotage"
+    );
     let seed = arguments.seed();
     let plan = Plan::draw(arguments.plan, seed, arguments.length(), arguments.customer_nodes());
     println!(

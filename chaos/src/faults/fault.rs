@@ -29,8 +29,30 @@ pub enum Fault {
     Wipe,
     /// kill -9 of all nodes of a database at once, and a restart of all.
     KillAll,
+    /// Its clock is an hour ahead.
+    ClockAhead,
+    /// Its clock is an hour behind.
+    ClockBehind,
+    /// Its disk takes its time.
+    SlowDisk,
+    /// Its disk is full: it ends by itself, and is started again when there is room.
+    FullDisk,
     /// All nodes of a database are told to stop and started again, one after the other.
     Roll,
+}
+
+impl Fault {
+    /// What is to be wrong with the machine of the process, as sabotaged processes read it; `None` for faults that need no
+    /// sabotage.
+    pub(super) fn sabotage(self) -> Option<&'static str> {
+        match self {
+            Fault::ClockAhead => Some("clock_ms=3600000"),
+            Fault::ClockBehind => Some("clock_ms=-3600000"),
+            Fault::SlowDisk => Some("sync_ms=40"),
+            Fault::FullDisk => Some("full=yes"),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -46,6 +68,10 @@ impl fmt::Display for Fault {
             Fault::Slow => "slowed down",
             Fault::Wipe => "killed, its data deleted",
             Fault::KillAll => "killed with all others",
+            Fault::ClockAhead => "an hour ahead",
+            Fault::ClockBehind => "an hour behind",
+            Fault::SlowDisk => "on a slow disk",
+            Fault::FullDisk => "on a full disk",
             Fault::Roll => "restarted in its turn",
         })
     }

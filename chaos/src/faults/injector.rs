@@ -35,6 +35,14 @@ pub enum InjectError {
     /// A process can't be steered, or does not get ready again.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// Its machine can't be sabotaged.
+    #[error("can't sabotage the machine of {process}: {error}")]
+    Sabotage {
+        /// Whose.
+        process: String,
+        /// Why.
+        error: std::io::Error,
+    },
     /// Its data can't be deleted.
     #[error("can't delete the data of {process}: {error}")]
     Wipe {
@@ -53,6 +61,8 @@ pub struct Injector {
     timeline: Arc<Timeline>,
     /// Hit, and not ready again yet.
     hit: Arc<Mutex<BTreeSet<String>>>,
+    /// Hit so that it may end by itself, as it should.
+    doomed: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// What came of watching the processes.
@@ -66,7 +76,7 @@ impl Injector {
     /// One for this cluster, and for its links if they can be cut.
     #[must_use]
     pub fn new(cluster: Cluster, network: Option<Network>, timeline: Arc<Timeline>) -> Self {
-        Injector { cluster, network, timeline, hit: Arc::default() }
+        Injector { cluster, network, timeline, hit: Arc::default(), doomed: Arc::default() }
     }
 
     /// Carries out the plan until its end or until told to stop, and waits until all that it hit is ready again.
@@ -211,6 +221,13 @@ impl Injector {
             Fault::Deafen => self.flow(name, Direction::Deaf, Flow::Stalled),
             Fault::Mute => self.flow(name, Direction::Mute, Flow::Stalled),
             Fault::Slow => self.flow(name, Direction::Both, Flow::Delayed(SLOWNESS)),
+            Fault::ClockAhead | Fault::ClockBehind | Fault::SlowDisk | Fault::FullDisk => {
+                if fault == Fault::FullDisk {
+                    self.doomed.lock().insert(name.to_owned());
+                }
+                let written = self.sabotage(name, fault.sabotage()).await;
+                written.map_err(|error| InjectError::Sabotage { process: name.to_owned(), error })?;
+            }
         }
         Ok(())
     }
@@ -242,8 +259,24 @@ impl Injector {
                     network.heal(name);
                 }
             }
+            Fault::ClockAhead | Fault::ClockBehind | Fault::SlowDisk | Fault::FullDisk => {
+                let written = self.sabotage(name, None).await;
+                written.map_err(|error| InjectError::Sabotage { process: name.to_owned(), error })?;
+                if fault == Fault::FullDisk {
+                    // Whether it ended or had nothing to write meanwhile: it begins anew.
+                    self.restart(name).await?;
+                    self.doomed.lock().remove(name);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Lets something be wrong with the machine of a process, or nothing.
+    async fn sabotage(&self, name: &str, wrong: Option<&str>) -> std::io::Result<()> {
+        let directory = self.cluster.file().data.join("sabotage");
+        tokio::fs::create_dir_all(&directory).await?;
+        tokio::fs::write(directory.join(name), wrong.unwrap_or_default()).await
     }
 
     async fn restart(&self, name: &str) -> Result<(), ClusterError> {
@@ -264,6 +297,9 @@ impl Injector {
         while stop.run_until_cancelled(sleep(INSPECT_EVERY)).await.is_some() {
             for name in self.cluster.names() {
                 let Some(how) = self.died_by_itself(&name) else { continue };
+                if self.doomed.lock().contains(&name) {
+                    continue;
+                }
                 self.timeline.add(Happening::Died { process: name.clone(), how: how.clone() });
                 inspection.died.push(format!("{name}: {how}"));
                 self.hit.lock().insert(name.clone());

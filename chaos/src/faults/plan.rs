@@ -27,8 +27,11 @@ pub enum Kind {
     /// Database nodes are cut off, in one direction or both, and slowed down; messages between customer nodes are lost,
     /// doubled and delayed
     Partitions,
-    /// Data directories are deleted, all nodes of a database are killed at once, and restarted in turn
+    /// Data directories are deleted, all nodes of a database are killed at once, and restarted in turn; with the feature
+    /// `sabotage` disks are slow and full, too
     Disks,
+    /// Clocks of database nodes are set wrong while they run; needs a build with the feature `sabotage`
+    Clocks,
     /// All of it, and the financial service dies, too
     Everything,
 }
@@ -114,6 +117,7 @@ fn links(kind: Kind, seed: u64) -> Links {
 
 /// What may be done to whom; what stands there twice is done twice as often.
 fn choices(kind: Kind, customer: CustomerNodes) -> Vec<(Fault, Target)> {
+    use Fault::{ClockAhead, ClockBehind, FullDisk, SlowDisk};
     use Fault::{Deafen, Disconnect, Isolate, Kill, KillAll, Mute, Pause, Roll, Slow, Terminate, Wipe};
     use Target::{
         BuyerFrontend, CustomerGroup, CustomerNode, CustomerSequencer, Financial, ProductFollower,
@@ -140,17 +144,26 @@ fn choices(kind: Kind, customer: CustomerNodes) -> Vec<(Fault, Target)> {
         }
         Kind::Disks => {
             let groups = each(&[KillAll, Roll], &[ProductGroup, CustomerGroup]);
-            [each(&[Wipe, Kill], &[ProductFollower, CustomerNode]), groups].concat()
+            let directories = each(&[Wipe, Kill], &[ProductFollower, CustomerNode]);
+            let disks = each(&[SlowDisk, FullDisk], &NODES);
+            [directories, groups, if_armed(disks)].concat()
         }
+        Kind::Clocks => if_armed(each(&[ClockAhead, ClockBehind], &NODES)),
         Kind::Everything => [
             each(&[Kill, Terminate, Pause, Isolate, Disconnect, Deafen, Mute, Slow], &NODES),
             each(&[Kill, Terminate, Pause, Disconnect], &FRONTENDS),
             each(&[Wipe], &[ProductFollower, CustomerNode, ProductLeader, CustomerSequencer]),
             each(&[KillAll, Roll], &[ProductGroup, CustomerGroup]),
             each(&[Kill, Pause], &[Financial]),
+            if_armed(each(&[ClockAhead, ClockBehind, SlowDisk, FullDisk], &NODES)),
         ]
         .concat(),
     }
+}
+
+/// These, if the processes of this build can be sabotaged.
+fn if_armed(choices: Vec<(Fault, Target)>) -> Vec<(Fault, Target)> {
+    if agora_sabotage::ARMED { choices } else { Vec::new() }
 }
 
 fn milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -201,7 +214,7 @@ mod tests {
     fn an_hour_of_everything_has_every_fault() {
         let plan = Plan::draw(Kind::Everything, 1, 60 * MINUTE, CustomerNodes::Killed);
         let faults: std::collections::BTreeSet<Fault> = plan.steps.iter().map(|step| step.fault).collect();
-        assert_eq!(faults.len(), 11, "{faults:?}");
+        assert_eq!(faults.len(), if agora_sabotage::ARMED { 15 } else { 11 }, "{faults:?}");
         assert!(plan.cuts_links());
     }
 }

@@ -31,6 +31,8 @@ fn color(fault: Fault) -> &'static str {
         Fault::Deafen | Fault::Mute => "#5d6d7e",
         Fault::Slow => "#95a5a6",
         Fault::Wipe => "#641e16",
+        Fault::ClockAhead | Fault::ClockBehind => "#16a085",
+        Fault::SlowDisk | Fault::FullDisk => "#a04000",
     }
 }
 

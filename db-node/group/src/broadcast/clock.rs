@@ -7,7 +7,7 @@ use agora_broadcast::Now;
 /// Milliseconds since the Unix epoch, as this machine has it.
 pub(super) fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    agora_sabotage::clock_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Tells the time since a start.

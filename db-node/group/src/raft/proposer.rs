@@ -49,7 +49,7 @@ pub(crate) struct Proposer {
 /// The milliseconds since the Unix epoch on this node's clock.
 pub(crate) fn clock_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    agora_sabotage::clock_ms(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Proposer {

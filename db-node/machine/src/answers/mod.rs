@@ -13,6 +13,7 @@ mod run;
 
 use std::collections::VecDeque;
 
+use agora_sabotage::Promise;
 use bytes::Bytes;
 use imbl::Vector;
 
@@ -102,6 +103,9 @@ impl Answers {
 
     /// What is known of this key and command.
     pub fn recall(&mut self, key: &Hash, fingerprint: &Hash) -> Remembered {
+        if agora_sabotage::breaks(Promise::OnceOnly) {
+            return Remembered::New;
+        }
         let full = self.bytes >= self.bytes_max;
         match self.find(key) {
             Some(row) if row.is_of(fingerprint) => Remembered::Answered(Bytes::copy_from_slice(row.response)),

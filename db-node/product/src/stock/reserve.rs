@@ -11,6 +11,7 @@ use agora_machine::Timestamp;
 use agora_proto::common::{Code, ItemId, Refusal};
 use agora_proto::limits::{CART_LINE_UNITS, CART_LINES, RESERVATION_HOLD};
 use agora_proto::product::{ReserveLine, response::Body};
+use agora_sabotage::Promise;
 
 use super::{Line, Movement, PurchaseId, Reservation, Standing};
 use crate::bounds::RESERVATIONS_MAX;
@@ -136,7 +137,9 @@ impl ProductDb {
 
     fn release(&mut self, now: Timestamp, id: PurchaseId, held: &Reservation) -> Arc<Reservation> {
         for line in &held.lines {
-            self.move_units(line.item, Movement::Unhold, line.quantity.into());
+            if !agora_sabotage::breaks(Promise::UnitsComeBack) {
+                self.move_units(line.item, Movement::Unhold, line.quantity.into());
+            }
         }
         self.end_reservation(now, id, held, Standing::Released)
     }

@@ -69,6 +69,14 @@ pub(super) fn was_durable_beyond(bytes: &[u8], offset: usize, segment: u64) -> b
     marks.filter_map(|(start, _)| at(bytes, start, segment)).any(|frame| frame.durable > offset as u64)
 }
 
+/// Up to where the frames from the start of a segment say that it was durable; at least its first one is.
+pub(super) fn durable(bytes: &[u8], segment: u64) -> usize {
+    let first = at(bytes, 0, segment).map_or(0, |first| first.end);
+    let mut frames = std::iter::successors(at(bytes, 0, segment), |frame| at(bytes, frame.end, segment));
+    let last = frames.by_ref().last().map_or(0, |frame| frame.durable);
+    first.max(usize::try_from(last).unwrap_or(usize::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,5 +110,6 @@ mod tests {
         let synced = [&first[..], &framed(b"second", 1, first.len() as u64)].concat();
         assert!(was_durable_beyond(&synced, 0, 1));
         assert!(!was_durable_beyond(&synced, first.len(), 1));
+        assert_eq!((durable(&unsynced, 1), durable(&synced, 1), durable(b"", 1)), (first.len(), first.len(), 0));
     }
 }

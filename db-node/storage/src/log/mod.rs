@@ -17,6 +17,8 @@ use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use agora_sabotage::Promise;
+
 use crate::directory::Held;
 use crate::error::StorageError;
 use crate::identity::sync_directory;
@@ -217,11 +219,14 @@ impl Log {
     /// # Errors
     /// The disk failed; nothing is known then about what was not durable before, and no later write or sync succeeds.
     pub fn sync(&self) -> Result<(), StorageError> {
+        if agora_sabotage::breaks(Promise::Durability) {
+            return Ok(());
+        }
         let files = self.files();
         self.check_disk(&files)?;
         let (active, end) = (Arc::clone(&files.active), files.end);
         drop(files);
-        let outcome = active.sync();
+        let outcome = agora_sabotage::disk().and_then(|()| active.sync());
         self.synced(&mut self.files(), active.number, end, outcome)
     }
 

@@ -1,0 +1,66 @@
+//! Chaos can fail: databases that break one promise each are found out, within a stated time of faults. Needs the feature
+//! `sabotage`, without which no process breaks a promise on demand:
+//! `cargo test -p chaos --features sabotage --test it_can_fail`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Runs chaos on a sabotaged cluster for so many seconds, and gives the names of the checks that found something.
+fn found(breach: &str, plan: &str, seconds: u32) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let seed = std::env::var("AGORA_SEED").unwrap_or_else(|_| rand::random::<u32>().to_string());
+    println!("AGORA_SEED={seed}");
+    let output = Command::new(env!("CARGO_BIN_EXE_chaos"))
+        .env("AGORA_SABOTAGE", breach)
+        .args(["run", "--plan", plan, "--seconds", &seconds.to_string(), "--seed", &seed, "--rivals", "6"])
+        .arg("--data")
+        .arg(directory.path().join("data"))
+        .arg("--report")
+        .arg(directory.path().join("report"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{breach} was not found: {text}");
+    let report = std::fs::read(directory.path().join("report/report.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let broken = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| check["violations"] != Value::from([0; 0]));
+    broken.map(|check| check["name"].as_str().unwrap().to_owned()).collect()
+}
+
+fn has_one_of(found: &[String], expected: &[&str]) -> bool {
+    expected.iter().any(|expected| found.iter().any(|found| found == expected))
+}
+
+#[test]
+fn stale_reads_are_found_within_ten_seconds() {
+    let found = found("stale-reads", "leaders", 10);
+    assert!(has_one_of(&found, &["prices", "units", "votes"]), "{found:?}");
+}
+
+#[test]
+fn answers_before_the_fsync_are_found_within_fifteen_seconds_of_power_cuts() {
+    let found = found("no-fsync", "disks", 15);
+    assert!(
+        has_one_of(&found, &["prices", "units", "votes", "carts", "sessions", "items", "purchases"]),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn repeats_that_take_effect_again_are_found_within_twenty_seconds() {
+    let found = found("no-dedup", "frontends", 20);
+    assert!(has_one_of(&found, &["units", "carts", "books", "items", "purchases"]), "{found:?}");
+}
+
+#[test]
+fn units_that_are_not_given_back_are_found_within_ten_seconds() {
+    let found = found("no-release", "frontends", 10);
+    assert!(has_one_of(&found, &["books"]), "{found:?}");
+}
