@@ -70,6 +70,9 @@ pub struct Plan {
     pub kind: Kind,
     /// What it was drawn from.
     pub seed: u64,
+    /// How long it is.
+    #[serde(serialize_with = "milliseconds", rename = "length_ms")]
+    pub length: Duration,
     /// What the links between customer nodes do to messages all the time.
     pub links: Links,
     /// The faults.
@@ -98,7 +101,7 @@ impl Plan {
             steps.push(Step { at, fault, target, pick: rng.random(), lasts });
             at += Duration::from_millis(rng.random_range(PAUSE_MS));
         }
-        Plan { kind, seed, links: links(kind, seed), steps }
+        Plan { kind, seed, length, links: links(kind, seed), steps }
     }
 
     /// Whether it needs links that can be cut.

@@ -19,7 +19,8 @@ pub(super) fn page(report: &Report) -> String {
         page,
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>chaos, seed {seed}</title><style>{STYLE}</style>\
          <h1>{ending} <small>plan {kind}, seed {seed}</small></h1>\
-         <p>{operations} operations of {clients} clients in {seconds:.1} s; {faults} faults, {left_out} left out.</p>",
+         <p>{operations} operations of {clients} clients in {seconds:.1} s; {faults} faults, {left_out} left out.\
+         The same plan again: <code>{again}</code></p>",
         seed = report.plan.seed,
         ending = ending(report.ending),
         kind = report.kind(),
@@ -28,6 +29,7 @@ pub(super) fn page(report: &Report) -> String {
         seconds = report.seconds,
         faults = report.bars.len(),
         left_out = report.left_out(),
+        again = report.again(),
     );
     let end_ns = report.course.step_ns.saturating_mul(report.course.steps.len() as u64);
     let picture = Picture { bars: &report.bars, timeline: &report.timeline, course: &report.course, end_ns };

@@ -99,6 +99,14 @@ impl Report {
         self.plan.kind.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
+    /// The arguments that carry out the same plan again, as far as real processes do the same again.
+    #[must_use]
+    pub fn again(&self) -> String {
+        let customer = if self.customer_nodes == CustomerNodes::Killed { " --customer-nodes" } else { "" };
+        let seconds = self.plan.length.as_secs();
+        format!("chaos run --plan {} --seed {} --seconds {seconds}{customer}", self.kind(), self.plan.seed)
+    }
+
     /// How many faults of the plan were left out.
     #[must_use]
     pub fn left_out(&self) -> usize {

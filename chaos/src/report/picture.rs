@@ -1,6 +1,6 @@
 //! The timeline as a picture: faults as bars, who leads as colours, successes and errors beneath.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::course::Course;
@@ -49,7 +49,8 @@ impl Picture<'_> {
             rows.entry(&bar.process).or_default().push(bar);
         }
         let mut svg = String::new();
-        let mut y = GAP;
+        self.legend(&mut svg);
+        let mut y = 2.0 * GAP;
         for (process, bars) in &rows {
             self.label(&mut svg, y, process);
             bars.iter().for_each(|bar| self.bar(&mut svg, y, bar));
@@ -77,6 +78,23 @@ impl Picture<'_> {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
              font-size=\"11\">{svg}</svg>"
         )
+    }
+
+    /// Which colour is which fault.
+    fn legend(&self, svg: &mut String) {
+        let faults: BTreeSet<Fault> = self.bars.iter().map(|bar| bar.fault).collect();
+        let mut x = LEFT;
+        for fault in faults {
+            let text = fault.to_string();
+            // Writing into a string does not fail.
+            let _ = write!(
+                svg,
+                "<rect x=\"{x}\" y=\"3\" width=\"10\" height=\"10\" fill=\"{}\"/><text x=\"{}\" y=\"12\">{text}</text>",
+                color(fault),
+                x + 14.0
+            );
+            x += 30.0 + 6.0 * text.len() as f64;
+        }
     }
 
     fn x(&self, at_ns: u64) -> f64 {

@@ -46,13 +46,14 @@ pub fn print(report: &Report) {
         violations(check);
     }
     println!(
-        "{} Seed {}.",
+        "{} Seed {}. Again: {}",
         match report.ending {
             Ending::Held => "Every promise was kept.",
             Ending::Violation => "A promise was broken.",
             Ending::Interrupted => "Interrupted: not everything could be checked.",
         },
-        report.plan.seed
+        report.plan.seed,
+        report.again()
     );
 }
 
