@@ -109,6 +109,20 @@ pub enum ClusterError {
         /// Where it is.
         address: SocketAddr,
     },
+    /// Its group does not take in new nodes.
+    #[error("{name} can't be replaced: that is for nodes of a product database that has at least three")]
+    NotReplaceable {
+        /// The process.
+        name: String,
+    },
+    /// Others of its group are missing already.
+    #[error("{name} can't be replaced now, because the group needs it while others are missing: {}", missing.join("; "))]
+    UnsafeToReplace {
+        /// The process.
+        name: String,
+        /// Which, and what each says.
+        missing: Vec<String>,
+    },
     /// A signal could not be sent.
     #[error("can't signal {name}: {error}")]
     Signal {

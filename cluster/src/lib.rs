@@ -20,6 +20,7 @@ mod options;
 mod plan;
 mod prober;
 mod process;
+mod replace;
 mod status;
 mod verify;
 
@@ -33,5 +34,6 @@ pub use options::{READY_WITHIN, StartOptions};
 pub use plan::{Ports, STANDARD_BASE, standard};
 pub use prober::Checksums;
 pub use process::{Exit, Life, Wanted};
+pub use replace::Replaced;
 pub use status::{ClusterStatus, Condition, ProcessStatus};
 pub use verify::{Verdict, compare};

@@ -80,6 +80,7 @@ fn steer(data: &Path) {
     done(&["resume", "product-1"], data);
     assert_eq!(status_of("product-1", data)["state"], "up");
     assert!(refused(&["kill", "product-7"], data).contains("no process is called \"product-7\""));
+    assert!(refused(&["replace-node", "product-1"], data).contains("at least three"));
     assert!(done(&["status"], data).contains("LEADER"));
     assert!(done(&["status", "--verify"], data).contains("customer replicas: all 1 hold the same"));
 }

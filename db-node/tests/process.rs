@@ -1,113 +1,18 @@
 //! Real node processes: they serve, survive kill -9 one by one and all at once, stop when told, and refuse to start wrongly.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+#[path = "support/nodes.rs"]
+mod nodes;
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use agora_db_client::{Customer, Database, Options, Product};
-use agora_process::{ClusterFile, Endpoint, Role, standard_cluster};
-use agora_proto::common::{Idempotency, Role as UserRole};
-use agora_proto::{customer, product};
-use tempfile::TempDir;
-
-/// How long anything may take before the test is taken to hang.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Nodes {
-    root: TempDir,
-    file: ClusterFile,
-    running: Vec<(String, Child)>,
-}
-
-impl Nodes {
-    fn new() -> Nodes {
-        let root = tempfile::tempdir().unwrap();
-        // All at once, so that no port is given twice.
-        let ports: Vec<_> = (0..19).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let mut addresses = ports.iter().map(|port| port.local_addr().unwrap());
-        let mut file = standard_cluster(root.path().join("data"), || addresses.next().unwrap());
-        file.customer.truncate(3);
-        file.product.truncate(3);
-        let nodes = Nodes { root, file, running: Vec::new() };
-        std::fs::write(nodes.config(), nodes.file.to_toml().unwrap()).unwrap();
-        nodes
-    }
-
-    fn config(&self) -> PathBuf {
-        self.root.path().join("cluster.toml")
-    }
-
-    fn command(&self, role: Role, name: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_db-node"));
-        command.args([&role.to_string(), "--name", name, "--config"]).arg(self.config());
-        command.stdin(Stdio::null()).env("AGORA_LOG", "error,openraft=off");
-        command
-    }
-
-    fn start(&mut self, role: Role, name: &str) {
-        let child = self.command(role, name).spawn().unwrap();
-        self.running.push((name.into(), child));
-    }
-
-    fn start_all(&mut self) {
-        for (role, name) in self.members() {
-            self.start(role, &name);
-        }
-    }
-
-    fn members(&self) -> Vec<(Role, String)> {
-        let of = |role: Role, members: &[Endpoint]| {
-            members.iter().map(|member| (role, member.name.clone())).collect::<Vec<_>>()
-        };
-        [of(Role::Customer, &self.file.customer), of(Role::Product, &self.file.product)].concat()
-    }
-
-    /// kill -9.
-    fn kill(&mut self, name: &str) {
-        let index = self.running.iter().position(|(running, _)| running == name).unwrap();
-        let (_, mut child) = self.running.remove(index);
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-
-    fn addresses(members: &[Endpoint]) -> Vec<(String, SocketAddr)> {
-        members.iter().map(|member| (member.name.clone(), member.address)).collect()
-    }
-
-    fn customer(&self) -> Database<Customer> {
-        Database::connect(Self::addresses(&self.file.customer), Options::default())
-    }
-
-    fn product(&self) -> Database<Product> {
-        Database::connect(Self::addresses(&self.file.product), Options::default())
-    }
-
-    /// Runs a node that is expected to end by itself, and returns what it said.
-    fn run(&self, role: Role, name: &str) -> Output {
-        self.command(role, name).output().unwrap()
-    }
-}
-
-impl Drop for Nodes {
-    fn drop(&mut self) {
-        for (_, child) in &mut self.running {
-            // It may have ended already.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-fn deadline() -> Instant {
-    Instant::now() + PATIENCE
-}
-
-fn idempotency(key: &str) -> Option<Idempotency> {
-    let hash = agora_proto::key_hash(&[b"test", key.as_bytes()]);
-    Some(Idempotency { key: hash.to_vec().into(), fingerprint: hash.to_vec().into() })
-}
+use agora_db_client::{Customer, Database};
+use agora_process::Role;
+use agora_proto::common::Role as UserRole;
+use agora_proto::customer;
+use nodes::{Nodes, deadline, idempotency, register_item};
 
 async fn create_buyer(database: &Database<Customer>, username: &str) -> u64 {
     let account = customer::CreateAccount {
@@ -130,24 +35,6 @@ async fn buyer(database: &Database<Customer>, username: &str) -> Option<u64> {
     match database.query(&query, deadline()).await.unwrap().body {
         Some(customer::response::Body::Credentials(credentials)) => Some(credentials.user_id),
         _ => None,
-    }
-}
-
-async fn register_item(database: &Database<Product>, name: &str) -> product::ItemRegistered {
-    let item = product::RegisterItem {
-        seller_id: 1,
-        name: name.into(),
-        category: 3,
-        condition: product::Condition::New.into(),
-        price_cents: 500,
-        quantity: 2,
-        ..product::RegisterItem::default()
-    };
-    let body = Some(product::command::Body::RegisterItem(item));
-    let command = product::Command { idempotency: idempotency(name), body };
-    match database.execute(&command, deadline()).await.unwrap().body {
-        Some(product::response::Body::ItemRegistered(registered)) => registered,
-        other => panic!("{other:?}"),
     }
 }
 

@@ -39,6 +39,9 @@ enum Command {
     Resume(NameArgs),
     /// Start a process again, whether it runs or not, and wait until it is ready.
     Restart(NameArgs),
+    /// Give a product node an empty disk, as after the old one was lost, and wait until the group has taken it in. What it
+    /// had is moved aside.
+    ReplaceNode(NameArgs),
     /// Stop the running cluster and its launcher.
     Stop(DataArgs),
     /// Start a cluster of its own, go shopping while processes are killed, and check every promise.
@@ -113,6 +116,9 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Restart(NameArgs { name, data }) => {
             steer::steer(&data.data, Request::Restart { name }, "restarted").await
+        }
+        Command::ReplaceNode(NameArgs { name, data }) => {
+            steer::steer(&data.data, Request::ReplaceNode { name }, "taken in with an empty disk").await
         }
         Command::Stop(data) => steer::steer(&data.data, Request::Stop, "stopping").await,
         Command::Demo(args) => demo::demo(args).await,

@@ -46,6 +46,12 @@ pub enum Request {
         /// Its name, or an alias.
         name: String,
     },
+    /// Give a database node an empty disk and wait until its group has taken it in.
+    #[serde(rename = "replace-node")]
+    ReplaceNode {
+        /// Its name, or an alias.
+        name: String,
+    },
     /// Stop the whole cluster, and the launcher.
     Stop,
 }

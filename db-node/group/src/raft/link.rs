@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agora_proto::raft as pb;
 use agora_proto::raft::raft_peer_client::RaftPeerClient;
@@ -21,6 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 
+use super::clock::Heard;
 use super::types::NodeId;
 
 /// Largest message on a link: a few times what one append or one batch of forwarded commands is bounded to.
@@ -61,6 +62,8 @@ pub(crate) struct Link {
     up: watch::Sender<bool>,
     /// Who was there at the last connection, if there was one.
     last_peer: RwLock<Option<NodeId>>,
+    /// What the peer's clock said in its last reply.
+    clock: Mutex<Option<Heard>>,
     /// Streams that the peer holds open to this node.
     incoming: AtomicUsize,
     next_id: AtomicU64,
@@ -108,6 +111,7 @@ impl Link {
             connection: RwLock::new(None),
             up: watch::channel(false).0,
             last_peer: RwLock::new(None),
+            clock: Mutex::new(None),
             incoming: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
         }
@@ -220,6 +224,7 @@ impl Link {
         *self.connection.write() = Some(Connection { peer, requests, pending: Arc::clone(&pending) });
         self.up.send_replace(true);
         while let Some(reply) = replies.message().await.map_err(|status| status.to_string())? {
+            *self.clock.lock() = Some(Heard { clock_ms: reply.clock_ms, at: Instant::now() });
             let waiting = pending.lock().remove(&reply.id);
             if let (Some(waiting), Some(body)) = (waiting, reply.body) {
                 // Whoever no longer waits needs no reply.
@@ -276,6 +281,11 @@ impl Links {
     /// The peers that are connected, and where.
     pub(crate) fn present(&self) -> BTreeMap<NodeId, String> {
         self.all().filter_map(|link| Some((link.peer()?, link.address.to_string()))).collect()
+    }
+
+    /// What the peers' clocks say now.
+    pub(crate) fn clocks_ms(&self) -> impl Iterator<Item = u64> {
+        self.all().filter_map(|link| link.clock.lock().and_then(|heard| heard.now_ms()))
     }
 
     pub(crate) fn is_up(&self, node: NodeId) -> bool {

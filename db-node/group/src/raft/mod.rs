@@ -12,11 +12,12 @@
 //! | `link`, `network`, `service` | both ends of the streams between members |
 //! | `node_id`, `founding`, `membership` | who is a node of the group, at first and later |
 //! | `view`, `election`, `leadership` | who leads, who is to lead next, and what a leader does to stay or to leave |
-//! | `upkeep`, `status` | what happens now and then |
+//! | `clock`, `upkeep`, `status` | which time it is, and what happens now and then |
 //!
 //! What holds: a vote and an entry are durable before they are acknowledged; the log is purged only below a position that
 //! the state store has made durable; a command is sent a second time only if it certainly was not taken the first time.
 
+mod clock;
 mod commands;
 mod election;
 mod founding;

@@ -3,7 +3,6 @@
 //! A few entries are under way at a time; while they are, what comes waits, and then travels together in the next one.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -44,12 +43,6 @@ pub(crate) enum Proposed {
 pub(crate) struct Proposer {
     queue: mpsc::Sender<Proposal>,
     under_way: Arc<Semaphore>,
-}
-
-/// The milliseconds since the Unix epoch on this node's clock.
-pub(crate) fn clock_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    agora_sabotage::clock_ms(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Proposer {
@@ -110,7 +103,7 @@ async fn propose(view: &View, mut proposals: Vec<Proposal>, permit: OwnedSemapho
         [only] => only.commands.clone(),
         several => several.iter().flat_map(|proposal| proposal.commands.iter().cloned()).collect(),
     };
-    let batch = Batch { time_ms: clock_ms(), commands: commands.into() };
+    let batch = Batch { time_ms: view.now_ms(), commands: commands.into() };
     let Ok(written) = view.raft.client_write_ff(batch).await else {
         // openraft has stopped without having taken it.
         return answer_all(proposals, || Proposed::NotLeader);

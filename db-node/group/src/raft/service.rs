@@ -14,6 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request as Call, Response, Status, Streaming};
 
+use super::clock;
 use super::election::Election;
 use super::proposer::{Proposed, Proposer};
 use super::read_index::ReadIndex;
@@ -108,7 +109,7 @@ impl PeerService {
                 };
                 let body = handled.unwrap_or_else(Reply::Failed);
                 // If it fails, the link is broken, and the peer knows.
-                let _ = replies.send(Ok(pb::RaftReply { id, body: Some(body) })).await;
+                let _ = replies.send(Ok(reply(id, body))).await;
                 drop(permit);
             });
         }
@@ -126,13 +127,17 @@ impl PeerService {
             return Err("a peer did not begin with a hello".into());
         };
         let refused_because = self.inner.refusal(&hello);
-        let body = Some(Reply::Hello(pb::HelloReply {
+        let body = Reply::Hello(pb::HelloReply {
             refused_because: refused_because.clone(),
             node: self.inner.view.me.to_bits(),
-        }));
-        replies.send(Ok(pb::RaftReply { id, body })).await.map_err(|_| "it left".to_string())?;
+        });
+        replies.send(Ok(reply(id, body))).await.map_err(|_| "it left".to_string())?;
         if refused_because.is_empty() { Ok(NodeId::from(hello.from)) } else { Err(refused_because) }
     }
+}
+
+fn reply(id: u64, body: Reply) -> pb::RaftReply {
+    pb::RaftReply { id, body: Some(body), clock_ms: clock::own_ms() }
 }
 
 impl Inner {

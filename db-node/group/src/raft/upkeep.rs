@@ -6,7 +6,7 @@ use agora_machine::{StateMachine, Timestamp};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::log_store::LogStore;
-use super::proposer::{Proposed, Proposer, clock_ms};
+use super::proposer::{Proposed, Proposer};
 use super::view::View;
 use crate::replica::Replica;
 
@@ -29,8 +29,8 @@ pub(crate) async fn run<M: StateMachine>(view: View, log: LogStore, replica: Rep
         if !view.leads() {
             continue;
         }
-        let replica = replica.clone();
-        let due = tokio::task::spawn_blocking(move || replica.maintenance(Timestamp(clock_ms()))).await;
+        let (replica, now) = (replica.clone(), Timestamp(view.now_ms()));
+        let due = tokio::task::spawn_blocking(move || replica.maintenance(now)).await;
         if let Ok(Some(command)) = due {
             // While one is under way no other is due, so it is waited for.
             match proposer.propose(vec![command]).await {

@@ -7,6 +7,7 @@ use openraft::{RaftMetrics, ServerState};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::clock;
 use super::link::Links;
 use super::types::{NodeId, Raft, Vote};
 
@@ -116,6 +117,11 @@ impl View {
     pub(crate) fn silence(&self) -> Duration {
         let heard = self.heard.lock();
         if heard.listening > 0 { Duration::ZERO } else { heard.last.elapsed() }
+    }
+
+    /// The time to propose: this node's clock, unless most of the group have another time.
+    pub(crate) fn now_ms(&self) -> u64 {
+        clock::agreed_ms(clock::own_ms(), self.links.clocks_ms())
     }
 
     /// For how long leader and term have been what they are.
