@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agora_process::{ClusterFile, Role};
+use agora_process::{ClusterFile, FreePorts, Role};
 use futures::future::{join_all, try_join_all};
 use nix::sys::signal::Signal;
 use tokio::sync::watch;
@@ -42,6 +42,7 @@ struct Inner {
     processes: Vec<Process>,
     prober: Prober,
     _lock: File,
+    _ports: Option<Arc<FreePorts>>,
 }
 
 impl Cluster {
@@ -117,7 +118,14 @@ impl Cluster {
             seen.validate()?;
             std::fs::write(&path, seen.to_toml()?).map_err(ClusterError::io("write", &path))?;
         }
-        let inner = Inner { file, logs, processes, prober: Prober::default(), _lock: lock };
+        let inner = Inner {
+            file,
+            logs,
+            processes,
+            prober: Prober::default(),
+            _lock: lock,
+            _ports: options.ports.clone(),
+        };
         let cluster = Cluster { inner: Arc::new(inner) };
         logs::keep_bounded(
             cluster.own().map(|process| process.spec.log.clone()).collect(),

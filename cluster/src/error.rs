@@ -29,9 +29,9 @@ pub enum ClusterError {
         /// All of them.
         taken: Vec<Taken>,
     },
-    /// No run of free ports was found.
-    #[error("found no {0} free ports in a row on 127.0.0.1")]
-    NoFreePorts(usize),
+    /// There are no free ports left.
+    #[error("found no free ports on 127.0.0.1: {0}")]
+    NoFreePorts(io::Error),
     /// The base port leaves no room.
     #[error("base port {0} is too high: ports up to {1} are needed, and 65535 is the last one")]
     BasePort(u16, u32),

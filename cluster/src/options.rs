@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use agora_process::ClusterFile;
+use agora_process::{ClusterFile, FreePorts};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::ClusterError;
@@ -24,6 +25,8 @@ pub struct StartOptions {
     /// The program that the processes are started from: one that begins with [`dispatch`](crate::dispatch).
     /// `None`: the program that runs now.
     pub program: Option<PathBuf>,
+    /// The claim to the file's ports, if they are free ones.
+    pub ports: Option<Arc<FreePorts>>,
     /// How long it may take to get ready.
     pub ready_within: Duration,
     /// Cancelled when the caller wants no more of it: then the start ends, and what was started is stopped.
@@ -36,7 +39,13 @@ impl StartOptions {
     /// # Errors
     /// There is no room for its ports.
     pub fn standard(data: impl Into<PathBuf>, ports: Ports) -> Result<Self, ClusterError> {
-        Ok(Self::from_file(plan::standard(ports, data.into())?))
+        match ports {
+            Ports::Base(base) => Ok(Self::from_file(plan::standard(base, data.into())?)),
+            Ports::Free => {
+                let (file, claim) = plan::standard_on_free_ports(data.into())?;
+                Ok(StartOptions { ports: Some(Arc::new(claim)), ..Self::from_file(file) })
+            }
+        }
     }
 
     /// The cluster of a cluster file: those of its processes whose addresses belong to this machine.
@@ -45,6 +54,7 @@ impl StartOptions {
             file,
             views: BTreeMap::new(),
             program: None,
+            ports: None,
             ready_within: READY_WITHIN,
             interrupt: CancellationToken::new(),
         }

@@ -3,15 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
-use agora_process::{ClusterFile, Endpoint, standard_cluster};
-use rand::Rng;
+use agora_process::{ClusterFile, Endpoint, FreePorts, standard_cluster};
 
 use crate::error::{ClusterError, Taken};
 
 /// How a standard cluster on this machine chooses its ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ports {
-    /// Any that are free.
+    /// Any that are free, and that no other cluster chooses while this one is there.
     Free,
     /// Fixed ones, shifted so that 7000 becomes this base: customer nodes base+101.., product nodes base+201..,
     /// the financial service base+1000, sellers base+1101.., buyers base+1201...
@@ -30,34 +29,32 @@ const BUYER_OFFSET: u32 = 1201;
 /// The highest base at which there is room for the standard cluster: its last buyer's port is the last one that there is.
 pub const HIGHEST_BASE: u16 = u16::MAX - 1204;
 
-/// Free ports are taken from below the range from which operating systems draw the local ports of outgoing connections,
-/// so that none of these sits on a node's port while the node is down for a moment.
-const FREE_PORTS: std::ops::Range<u16> = 10_240..32_000;
-const ATTEMPTS: usize = 200;
+/// Processes of the standard cluster.
+const STANDARD_PROCESSES: u16 = 19;
 
-/// The cluster file of the standard cluster on this machine.
+/// The cluster file of the standard cluster on this machine, with fixed ports.
 ///
 /// # Errors
 /// There is no room for its ports.
-pub fn standard(ports: Ports, data: PathBuf) -> Result<ClusterFile, ClusterError> {
+pub fn standard(base: u16, data: PathBuf) -> Result<ClusterFile, ClusterError> {
     let mut file = standard_cluster(data, || local(0));
-    match ports {
-        Ports::Free => {
-            let mut next = free_run(file.processes().count())?;
-            set_ports(&mut file, |_, _| {
-                next += 1;
-                next - 1
-            });
-        }
-        Ports::Base(base) => {
-            let highest = u32::from(base) + BUYER_OFFSET + file.buyer.len() as u32 - 1;
-            if highest > u32::from(u16::MAX) {
-                return Err(ClusterError::BasePort(base, highest));
-            }
-            set_ports(&mut file, |offset, index| (u32::from(base) + offset + index as u32) as u16);
-        }
+    let highest = u32::from(base) + BUYER_OFFSET + file.buyer.len() as u32 - 1;
+    if highest > u32::from(u16::MAX) {
+        return Err(ClusterError::BasePort(base, highest));
     }
+    set_ports(&mut file, |offset, index| (u32::from(base) + offset + index as u32) as u16);
     Ok(file)
+}
+
+/// The same with free ports, and the claim to them.
+///
+/// # Errors
+/// There are none.
+pub(crate) fn standard_on_free_ports(data: PathBuf) -> Result<(ClusterFile, FreePorts), ClusterError> {
+    let mut ports = FreePorts::claim(STANDARD_PROCESSES).map_err(ClusterError::NoFreePorts)?;
+    // Should there be more processes than that, two with port 0 are refused as a cluster.
+    let file = standard_cluster(data, || ports.next().unwrap_or(local(0)));
+    Ok((file, ports))
 }
 
 fn local(port: u16) -> SocketAddr {
@@ -75,21 +72,6 @@ fn set_ports(file: &mut ClusterFile, mut port: impl FnMut(u32, usize) -> u16) {
     set(SELLER_OFFSET, &mut file.seller);
     set(BUYER_OFFSET, &mut file.buyer);
     file.financial.address = local(port(FINANCIAL_OFFSET, 0));
-}
-
-/// The first of `count` ports in a row that can all be listened on now.
-fn free_run(count: usize) -> Result<u16, ClusterError> {
-    let last_start = FREE_PORTS.end.saturating_sub(count as u16);
-    let mut random = rand::rng();
-    for _ in 0..ATTEMPTS {
-        let start = random.random_range(FREE_PORTS.start..last_start);
-        let listeners: Result<Vec<_>, _> =
-            (start..start + count as u16).map(|port| TcpListener::bind(local(port))).collect();
-        if listeners.is_ok() {
-            return Ok(start);
-        }
-    }
-    Err(ClusterError::NoFreePorts(count))
 }
 
 /// Whether the address belongs to this machine.
@@ -117,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_standard_ports_are_the_documented_ones() {
-        let file = standard(Ports::Base(STANDARD_BASE), "data".into()).unwrap();
+        let file = standard(STANDARD_BASE, "data".into()).unwrap();
         let ports = |endpoints: &[Endpoint]| endpoints.iter().map(|e| e.address.port()).collect::<Vec<_>>();
         assert_eq!(ports(&file.customer), [7101, 7102, 7103, 7104, 7105]);
         assert_eq!(ports(&file.product), [7201, 7202, 7203, 7204, 7205]);
@@ -129,17 +111,20 @@ mod tests {
 
     #[test]
     fn a_base_port_without_room_above_it_is_refused() {
-        assert!(standard(Ports::Base(HIGHEST_BASE), "data".into()).is_ok());
-        assert!(standard(Ports::Base(HIGHEST_BASE + 1), "data".into()).is_err());
-        let error = standard(Ports::Base(64_400), "data".into()).unwrap_err().to_string();
+        assert!(standard(HIGHEST_BASE, "data".into()).is_ok());
+        assert!(standard(HIGHEST_BASE + 1, "data".into()).is_err());
+        let error = standard(64_400, "data".into()).unwrap_err().to_string();
         assert!(error.contains("65604"), "{error}");
     }
 
     #[test]
-    fn free_ports_are_distinct_and_can_be_listened_on() {
-        let file = standard(Ports::Free, "data".into()).unwrap();
-        file.validate().unwrap();
-        check_free(file.processes().map(|(_, name, address)| (name, address))).unwrap();
+    fn clusters_on_free_ports_do_not_get_in_each_others_way_before_they_have_started() {
+        let (one, _claim) = standard_on_free_ports("one".into()).unwrap();
+        let (other, _other_claim) = standard_on_free_ports("other".into()).unwrap();
+        one.validate().unwrap();
+        let addresses = |file: &ClusterFile| file.processes().map(|(_, _, at)| at).collect::<Vec<_>>();
+        assert!(addresses(&one).iter().all(|address| !addresses(&other).contains(address)));
+        check_free(one.processes().map(|(_, name, address)| (name, address))).unwrap();
     }
 
     #[test]

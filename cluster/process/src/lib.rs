@@ -1,8 +1,9 @@
-//! What every process of a cluster does alike: read the cluster file, log, stop when told.
+//! What every process of a cluster does alike: read the cluster file, log, stop when told. And ports for a whole cluster.
 //!
 //! It knows neither the databases nor the marketplace.
 
 mod cluster_file;
+mod free_ports;
 mod lifeline;
 mod logging;
 mod shutdown;
@@ -10,6 +11,7 @@ mod shutdown;
 pub use cluster_file::{
     Admission, ClusterFile, ClusterFileError, Endpoint, Financial, Links, Role, standard_cluster,
 };
+pub use free_ports::FreePorts;
 pub use lifeline::{LIFELINE_VARIABLE, watch_lifeline};
 pub use logging::init_logging;
 pub use shutdown::shutdown_signal;

@@ -8,7 +8,7 @@ use agora_process::{ClusterFile, Endpoint};
 use clap::Args;
 
 use crate::cli::out;
-use crate::plan::{HIGHEST_BASE, Ports, STANDARD_BASE, standard};
+use crate::plan::{HIGHEST_BASE, STANDARD_BASE, standard};
 
 #[derive(Debug, Args)]
 pub struct InitArgs {
@@ -25,7 +25,7 @@ pub struct InitArgs {
 }
 
 pub fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
-    let mut file = standard(Ports::Base(args.base_port), args.data.clone())?;
+    let mut file = standard(args.base_port, args.data.clone())?;
     deal_out(&mut file, &args.host);
     file.validate()?;
     out::line(
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn no_machine_has_a_majority_of_a_database_when_there_are_three() {
-        let mut file = standard(Ports::Base(STANDARD_BASE), "data".into()).unwrap();
+        let mut file = standard(STANDARD_BASE, "data".into()).unwrap();
         let hosts: Vec<IpAddr> = (1..=3).map(|n| IpAddr::from([10, 0, 0, n])).collect();
         deal_out(&mut file, &hosts);
         file.validate().unwrap();

@@ -14,7 +14,7 @@ use crate::cluster::Cluster;
 use crate::control;
 use crate::endpoints::Endpoints;
 use crate::options::{READY_WITHIN, StartOptions};
-use crate::plan::{HIGHEST_BASE, Ports, STANDARD_BASE, standard};
+use crate::plan::{HIGHEST_BASE, STANDARD_BASE, standard};
 use crate::prober::Checksums;
 use crate::process::{Life, Wanted};
 use crate::status::Condition;
@@ -74,7 +74,7 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
 fn cluster_file(args: &UpArgs) -> anyhow::Result<ClusterFile> {
     let mut file = match &args.config {
         Some(path) => ClusterFile::read(path)?,
-        None => standard(Ports::Base(args.base_port), PathBuf::from("data"))?,
+        None => standard(args.base_port, PathBuf::from("data"))?,
     };
     if let Some(data) = &args.data {
         file.data.clone_from(data);

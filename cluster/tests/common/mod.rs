@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use agora_cluster::{Ports, standard};
+use agora_cluster::{Ports, StartOptions};
 use agora_process::ClusterFile;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -18,7 +18,10 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One process of each role, on free ports.
 pub fn small_cluster(data: &Path) -> ClusterFile {
-    let mut file = standard(Ports::Free, data.to_owned()).unwrap();
+    let options = StartOptions::standard(data, Ports::Free).unwrap();
+    let mut file = options.file;
+    // The ports are this test's until its process ends.
+    std::mem::forget(options.ports);
     file.customer.truncate(1);
     file.product.truncate(1);
     file.buyer.truncate(1);
