@@ -74,6 +74,10 @@ pub struct ProcessStatus {
     pub epoch: Option<u64>,
     /// Who started that epoch.
     pub epoch_coordinator: Option<String>,
+    /// Why that epoch was begun; only who started it knows.
+    pub epoch_reason: Option<String>,
+    /// Why this customer node takes no turns, if it doesn't.
+    pub outside_because: Option<String>,
     /// The customer nodes that take turns in it.
     pub roster: Option<Vec<String>>,
     /// Whose turn the next slot is.
@@ -107,6 +111,8 @@ impl ProcessStatus {
             raft_role: None,
             epoch: None,
             epoch_coordinator: None,
+            epoch_reason: None,
+            outside_because: None,
             roster: None,
             next_owner: None,
             applied: None,
@@ -141,6 +147,8 @@ impl ProcessStatus {
             Some(Group::Broadcast(broadcast)) => {
                 self.epoch = Some(broadcast.epoch_counter);
                 self.epoch_coordinator = said(broadcast.epoch_coordinator);
+                self.epoch_reason = said(broadcast.epoch_reason);
+                self.outside_because = said(broadcast.outside_because);
                 self.roster = Some(broadcast.roster);
                 self.next_owner = said(broadcast.next_owner);
                 self.committed = Some(broadcast.committed);

@@ -11,6 +11,8 @@ pub enum Verdict {
     Agree {
         /// How many answered.
         nodes: usize,
+        /// Those that did not.
+        silent: Vec<String>,
         /// The position.
         applied: u64,
         /// The checksum of them all.
@@ -30,7 +32,8 @@ pub enum Verdict {
 /// Compares the nodes of one group. The status must have been taken with checksums.
 pub fn compare(status: &ClusterStatus, role: Role) -> Verdict {
     let told = |node: &'_ ProcessStatus| Some((node.name.clone(), node.applied?, node.checksum.clone()?));
-    let nodes: Vec<_> = status.processes.iter().filter(|node| node.role == role).filter_map(told).collect();
+    let group = || status.processes.iter().filter(|node| node.role == role);
+    let nodes: Vec<_> = group().filter_map(told).collect();
     let Some((first_name, first_applied, first_checksum)) = nodes.first() else { return Verdict::Silent };
     for (index, (name, applied, checksum)) in nodes.iter().enumerate() {
         let other = nodes.iter().take(index).find(|(_, a, c)| a == applied && c != checksum);
@@ -43,7 +46,8 @@ pub fn compare(status: &ClusterStatus, role: Role) -> Verdict {
         return Verdict::Moving;
     }
     tracing::debug!(node = first_name, "all replicas hold the same");
-    Verdict::Agree { nodes: nodes.len(), applied: *first_applied, checksum: first_checksum.clone() }
+    let silent = group().filter(|node| node.checksum.is_none()).map(|node| node.name.clone()).collect();
+    Verdict::Agree { nodes: nodes.len(), silent, applied: *first_applied, checksum: first_checksum.clone() }
 }
 
 #[cfg(test)]
@@ -63,8 +67,17 @@ mod tests {
     #[test]
     fn equal_checksums_at_one_position_agree() {
         let verdict = compare(&group(&[("a", 7, "x"), ("b", 7, "x")]), Role::Product);
-        assert_eq!(verdict, Verdict::Agree { nodes: 2, applied: 7, checksum: "x".into() });
+        assert_eq!(verdict, Verdict::Agree { nodes: 2, silent: vec![], applied: 7, checksum: "x".into() });
         assert_eq!(compare(&group(&[]), Role::Product), Verdict::Silent);
+    }
+
+    #[test]
+    fn who_does_not_answer_is_named_and_not_counted() {
+        let mut status = group(&[("a", 7, "x"), ("b", 7, "x"), ("c", 7, "x")]);
+        status.processes[1].checksum = None;
+        let verdict = compare(&status, Role::Product);
+        let silent = vec!["b".into()];
+        assert_eq!(verdict, Verdict::Agree { nodes: 2, silent, applied: 7, checksum: "x".into() });
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub async fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
         out::line(&serde_json::to_string(&status)?);
     } else {
         out::line(&table(&status).to_string());
+        groups(&status).iter().for_each(|line| out::line(line));
     }
     let mut code = ExitCode::SUCCESS;
     for (role, verdict) in verdicts {
@@ -75,9 +76,14 @@ async fn compared(data: &Path) -> anyhow::Result<(ClusterStatus, Vec<(Role, Verd
 
 pub(crate) fn describe(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Agree { nodes, applied, checksum } => {
+        Verdict::Agree { nodes, silent, applied, checksum } if silent.is_empty() => {
             format!("all {nodes} hold the same at {applied} (checksum {checksum})")
         }
+        Verdict::Agree { nodes, silent, applied, checksum } => format!(
+            "{nodes} of {} compared, which hold the same at {applied} (checksum {checksum}); {} did not answer",
+            nodes + silent.len(),
+            silent.join(", "),
+        ),
         Verdict::Moving => "still on the move, not compared".into(),
         Verdict::Differ { detail } => format!("DIFFER: {detail}"),
         Verdict::Silent => "no node told its checksum".into(),
@@ -112,6 +118,34 @@ fn row(process: &ProcessStatus) -> [String; 8] {
     ]
 }
 
+/// A line on each database group, as those of its nodes see it that are the furthest.
+fn groups(status: &ClusterStatus) -> Vec<String> {
+    let latest = |role| {
+        let nodes = status.processes.iter().filter(|process| process.role == role);
+        nodes.filter(|node| node.term.or(node.epoch).is_some()).max_by_key(|node| node.epoch_or_term())
+    };
+    let customer = latest(Role::Customer).map(|node| {
+        let begun_by = node.epoch_coordinator.as_deref().unwrap_or("nobody");
+        // Only who began the epoch can say why.
+        let reason = status
+            .processes
+            .iter()
+            .filter(|other| other.epoch == node.epoch && other.epoch_coordinator == node.epoch_coordinator)
+            .find_map(|other| other.epoch_reason.as_deref());
+        let because = reason.map(|reason| format!(", because {reason}")).unwrap_or_default();
+        let turns = node.roster.as_deref().unwrap_or_default().join(", ");
+        format!(
+            "customer group: epoch {}, begun by {begun_by}{because}; turns: {turns}",
+            node.epoch_or_term()
+        )
+    });
+    let product = latest(Role::Product).map(|node| {
+        let leader = node.leader.as_deref().unwrap_or("nobody");
+        format!("product group: term {}, led by {leader}", node.epoch_or_term())
+    });
+    customer.into_iter().chain(product).collect()
+}
+
 fn state(process: &ProcessStatus) -> String {
     match (&process.not_ready_because, process.condition) {
         (_, Condition::Up | Condition::Elsewhere) if process.ready => process.condition.to_string(),
@@ -123,6 +157,9 @@ fn state(process: &ProcessStatus) -> String {
 }
 
 fn part(process: &ProcessStatus) -> String {
+    if let Some(why) = &process.outside_because {
+        return format!("takes no turns: {why}");
+    }
     if let Some(roster) = &process.roster {
         let next = process.next_owner.as_deref().unwrap_or("nobody");
         let turns = match roster.len() {
@@ -143,6 +180,34 @@ fn part(process: &ProcessStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_customer_groups_epoch_is_told_with_its_reason_and_who_takes_no_turns_with_theirs() {
+        let address = ([127, 0, 0, 1], 7101).into();
+        let node = |name: &str| {
+            let mut node = ProcessStatus::new(name, Role::Customer, address);
+            node.set_condition(Condition::Up);
+            (node.ready, node.epoch, node.epoch_coordinator) = (true, Some(7), Some("customer-2".into()));
+            node.roster = Some(vec!["customer-1".into(), "customer-2".into()]);
+            node
+        };
+        let (one, mut two, mut three) = (node("customer-1"), node("customer-2"), node("customer-3"));
+        two.epoch_reason = Some("customer-3 is silent".into());
+        (three.epoch, three.outside_because) = (Some(6), Some("it catches up".into()));
+        let status =
+            ClusterStatus { cluster: "x".into(), data: "d".into(), processes: vec![one, two, three] };
+        let told = "customer group: epoch 7, begun by customer-2, because customer-3 is silent; turns: customer-1, customer-2";
+        assert_eq!(groups(&status), [told]);
+        assert!(table(&status).to_string().contains("takes no turns: it catches up"));
+    }
+
+    #[test]
+    fn replicas_that_did_not_answer_are_named() {
+        let silent = vec!["customer-4".to_owned()];
+        let verdict = Verdict::Agree { nodes: 4, silent, applied: 9, checksum: "x".into() };
+        assert!(describe(&verdict).starts_with("4 of 5 compared"));
+        assert!(describe(&verdict).ends_with("customer-4 did not answer"));
+    }
 
     #[test]
     fn the_table_tells_who_leads_and_who_is_dead() {

@@ -37,4 +37,4 @@ pub use port::{
     Request, Sequence, Write,
 };
 pub use rules::Rule;
-pub use status::{Counters, Standing, Status};
+pub use status::{CatchUp, Counters, Means, Outside, Standing, Status};

@@ -9,7 +9,7 @@ use crate::epoch_change::Change;
 use crate::gaps::Gaps;
 use crate::ids::{Epoch, Incarnation, MemberId, RosterEntry, Slot};
 use crate::log::Log;
-use crate::message::{Body, Envelope, Message};
+use crate::message::{Body, Envelope, Message, Reason};
 use crate::own::Own;
 use crate::peers::Peers;
 use crate::pending::Pending;
@@ -28,6 +28,8 @@ pub struct Member {
     pub(crate) now: Now,
     pub(crate) out: Vec<Output>,
     pub(crate) counters: Counters,
+    /// The epoch that this member prepared last, and why. Only told.
+    pub(crate) prepared: Option<(Epoch, Reason)>,
     pub(crate) random: Random,
     /// Never below `accepted`. While it is above, nothing is stored, acknowledged or assigned.
     pub(crate) promised: Epoch,
@@ -72,6 +74,7 @@ impl Member {
             now,
             out: Vec::new(),
             counters: Counters::default(),
+            prepared: None,
             random: Random::new(config.seed ^ (u64::from(config.me.0) << 32) ^ durable.incarnation.0),
             promised: durable.promised.max(durable.accepted),
             accepted: durable.accepted,

@@ -5,12 +5,13 @@ use std::hash::{Hash, Hasher};
 use crate::member::Member;
 
 impl Hash for Member {
-    /// Without the configuration, which never changes, and without what is only counted.
+    /// Without the configuration, which never changes, and without what is only counted or told.
     fn hash<H: Hasher>(&self, state: &mut H) {
         // By name and to the last, so that a new field is not forgotten here.
         let Member {
             config: _,
             counters: _,
+            prepared: _,
             me,
             incarnation,
             now,

@@ -2,7 +2,7 @@
 
 use crate::ids::{Epoch, Incarnation, MemberId, RosterEntry, Slot};
 use crate::member::Member;
-use crate::message::Reason;
+use crate::message::{Health, Reason};
 
 /// Where a member stands just now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,10 @@ pub struct Status {
     pub silent: Vec<MemberId>,
     /// Why this member wants another epoch, if it does.
     pub wants_change: Option<Reason>,
+    /// The epoch that this member prepared last since its start, and why; it may have begun or not.
+    pub prepared: Option<(Epoch, Reason)>,
+    /// Why this member takes no turns; none if it does.
+    pub outside: Option<Outside>,
     /// What was counted since the start.
     pub counters: Counters,
 }
@@ -52,6 +56,41 @@ pub enum Standing {
     ChangingEpoch,
     /// It is far behind.
     CatchingUp,
+}
+
+/// Why a member takes no turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// It hears no majority.
+    CutOff,
+    /// It lacks slots that others have.
+    CatchesUp(CatchUp),
+    /// It has promised an epoch that has not begun here.
+    ChangesEpoch,
+    /// Its disk is too slow, or its clock too far from the others'.
+    Unhealthy(Health),
+    /// It is up to date and waits to be taken in; who was put out before waits longer.
+    Waits,
+}
+
+/// How far a member that catches up is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatchUp {
+    /// What it has.
+    pub at: Slot,
+    /// What it knows that others have.
+    pub upto: Slot,
+    /// How it gets there.
+    pub by: Means,
+}
+
+/// How a member gets what it lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// From the logs of others.
+    Log,
+    /// By the whole state of another: the logs no longer reach back far enough.
+    Snapshot,
 }
 
 /// Events, counted since the start.
@@ -97,8 +136,45 @@ impl Member {
             unsequenced: self.pending.span(self.me),
             silent: self.peer_ids().filter(|peer| self.is_silent(*peer)).collect(),
             wants_change: self.change.wanted(),
+            prepared: self.prepared,
+            outside: self.outside(),
             counters: self.counters,
         }
+    }
+
+    /// The accepted epoch: also in the status, but this is cheap to ask for after each step.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.accepted
+    }
+
+    /// The epoch that this member prepared last, and why: as cheap.
+    #[must_use]
+    pub fn prepared(&self) -> Option<(Epoch, Reason)> {
+        self.prepared
+    }
+
+    fn outside(&self) -> Option<Outside> {
+        let me = RosterEntry { member: self.me, incarnation: self.incarnation };
+        let health = self.health();
+        if self.is_cut_off() {
+            Some(Outside::CutOff)
+        } else if let Some(catch_up) = self.catches_up_for_epoch().or_else(|| self.catches_up_in_epoch()) {
+            Some(Outside::CatchesUp(catch_up))
+        } else if self.is_changing_epoch() {
+            Some(Outside::ChangesEpoch)
+        } else if self.roster.contains(&me) {
+            None
+        } else if health != Health::Healthy {
+            Some(Outside::Unhealthy(health))
+        } else {
+            Some(Outside::Waits)
+        }
+    }
+
+    fn catches_up_in_epoch(&self) -> Option<CatchUp> {
+        let (at, upto) = (self.log.last(), self.highest_known());
+        self.lags(at, upto).then_some(CatchUp { at, upto, by: Means::Log })
     }
 
     /// Whether this member hears no majority.

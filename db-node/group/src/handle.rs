@@ -75,6 +75,10 @@ pub enum Protocol {
         next_owner: usize,
         /// This node's incarnation.
         incarnation: u64,
+        /// Why the epoch was begun; only its coordinator knows.
+        epoch_reason: Option<String>,
+        /// Why this node takes no turns; none if it does.
+        outside_because: Option<String>,
     },
     /// The openraft group.
     Raft {

@@ -30,7 +30,7 @@ fn describe(status: &GroupStatus, members: &[String]) -> StatusReply {
     let name = |index: usize| members.get(index).cloned().unwrap_or_default();
     let names = |indexes: &[usize]| indexes.iter().copied().map(name).collect::<Vec<_>>();
     let group = status.protocol.as_ref().map(|protocol| match protocol {
-        Protocol::Broadcast { epoch, roster, next_owner, incarnation } => {
+        Protocol::Broadcast { epoch, roster, next_owner, incarnation, epoch_reason, outside_because } => {
             status_reply::Group::Broadcast(BroadcastStatus {
                 epoch_counter: epoch.0,
                 epoch_coordinator: name(epoch.1),
@@ -38,6 +38,8 @@ fn describe(status: &GroupStatus, members: &[String]) -> StatusReply {
                 next_owner: name(*next_owner),
                 committed: status.committed,
                 incarnation: *incarnation,
+                epoch_reason: epoch_reason.clone().unwrap_or_default(),
+                outside_because: outside_because.clone().unwrap_or_default(),
             })
         }
         Protocol::Raft { term, leader, role, voters, learners } => status_reply::Group::Raft(RaftStatus {

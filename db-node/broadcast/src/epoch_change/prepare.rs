@@ -75,6 +75,7 @@ impl Member {
             ends: now + timing.change_timeout,
             grace: timing.promise_grace,
         });
+        self.prepared = Some((epoch, reason));
         self.counters.epochs_prepared += 1;
     }
 

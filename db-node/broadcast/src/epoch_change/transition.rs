@@ -12,6 +12,7 @@ use crate::member::Member;
 use crate::message::Body;
 use crate::port::{Base, Entry, Write};
 use crate::rules::Rule;
+use crate::status::{CatchUp, Means};
 
 /// An epoch, and all that is needed to accept it.
 #[derive(Clone, Debug, Hash)]
@@ -98,6 +99,16 @@ impl Member {
                 self.begin_transition(Start { epoch, roster, target, history, sources, role });
             }
         }
+    }
+
+    /// What this member fetches before it can accept the epoch that it was told of.
+    pub(crate) fn catches_up_for_epoch(&self) -> Option<CatchUp> {
+        let transition = self.change.transition.as_ref().filter(|it| it.start.role == Role::Follower)?;
+        let upto = transition.start.target.last();
+        Some(match &transition.tip {
+            Some(tip) => CatchUp { at: tip.slot, upto, by: Means::Log },
+            None => CatchUp { at: self.acks.delivered, upto, by: Means::Snapshot },
+        })
     }
 
     pub(super) fn begin_transition(&mut self, start: Start) {

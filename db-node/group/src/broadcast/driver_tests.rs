@@ -18,16 +18,7 @@ struct Alone {
     commands: mpsc::Sender<Command>,
     stop: CancellationToken,
     /// The other ends, which keep the driver going.
-    _ends: (
-        mpsc::Receiver<Persist>,
-        watch::Sender<agora_broadcast::PersistId>,
-        mpsc::Receiver<Job>,
-        mpsc::Receiver<ReadJob>,
-        mpsc::Receiver<MemberId>,
-        mpsc::Sender<Query>,
-        watch::Sender<Slot>,
-        watch::Receiver<crate::GroupStatus>,
-    ),
+    _ends: Box<dyn std::any::Any + Send>,
 }
 
 impl Alone {
@@ -47,7 +38,7 @@ impl Alone {
         let (readers, read_jobs) = mpsc::channel(64);
         let (snapshots, wanted) = mpsc::channel(1);
         let (state_report, state_durable) = watch::channel(Slot(0));
-        let (status, status_out) = StatusReport::new();
+        let (status, status_out) = StatusReport::new(Vec::new());
         let clock = Clock::start();
         let durable = Durable::founding(3, INCARNATION);
         let member = Member::new(Config::new(ME, 3), durable, clock.now());
@@ -59,7 +50,7 @@ impl Alone {
         let driver = Driver::new(member, waiting, clock, Applied::new(Slot(0)), inputs, outlets);
         tokio::spawn(driver.run(stop.clone()));
         let ends = (persists, report, jobs, read_jobs, wanted, queries_in, state_report, status_out);
-        Alone { events: events_in, commands: commands_in, stop, _ends: ends }
+        Alone { events: events_in, commands: commands_in, stop, _ends: Box::new(ends) }
     }
 
     fn command(&self) -> oneshot::Receiver<Result<Bytes, Failure>> {

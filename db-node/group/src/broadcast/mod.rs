@@ -146,7 +146,8 @@ pub fn start<M: StateMachine>(
     let (events_in, events) = mpsc::channel(EVENTS);
     let (commands_in, commands) = mpsc::channel(options.calls_max.max(1));
     let (queries_in, queries) = mpsc::channel(options.calls_max.max(1));
-    let (status, status_out) = StatusReport::new();
+    let names = options.members.iter().map(|(name, _)| name.clone()).collect();
+    let (status, status_out) = StatusReport::new(names);
     let links = Links::start(&peers, &options.faults, &events_in, &stop);
     let (snapshots, wanted) = mpsc::channel(1);
     let (events_back, install) = (events_in.clone(), applier.clone());

@@ -1,8 +1,13 @@
 //! What the driver tells the outside of its group, now and then, and which changes it logs.
+//!
+//! Each epoch is one line in the log of the member that began it, with the reason and what it changes; the others log that they
+//! joined it.
 
 use std::time::{Duration, Instant};
 
-use agora_broadcast::{Epoch, Member, Slot, Standing, Status};
+use agora_broadcast::{
+    CatchUp, Epoch, Health, Means, Member, MemberId, Outside, Reason, Slot, Standing, Status,
+};
 use tokio::sync::watch;
 
 use crate::handle::{GroupStatus, Protocol};
@@ -12,67 +17,160 @@ const PERIOD: Duration = Duration::from_millis(20);
 
 /// Tells the status.
 pub(super) struct StatusReport {
+    /// The members' names, by their ids.
+    names: Vec<String>,
     report: watch::Sender<GroupStatus>,
     told: Option<Instant>,
+    prepared: Option<Epoch>,
     epoch: Option<Epoch>,
+    roster: Vec<MemberId>,
     standing: Option<Standing>,
     dropped: u64,
 }
 
 impl StatusReport {
-    pub(super) fn new() -> (Self, watch::Receiver<GroupStatus>) {
+    pub(super) fn new(names: Vec<String>) -> (Self, watch::Receiver<GroupStatus>) {
         let starting =
             GroupStatus { not_ready_because: Some("it is starting".into()), ..GroupStatus::default() };
         let (report, status) = watch::channel(starting);
-        (StatusReport { report, told: None, epoch: None, standing: None, dropped: 0 }, status)
+        let report = StatusReport {
+            names,
+            report,
+            told: None,
+            prepared: None,
+            epoch: None,
+            roster: Vec::new(),
+            standing: None,
+            dropped: 0,
+        };
+        (report, status)
     }
 
-    /// Called every turn: tells what is new, if the last time was long enough ago. The protocol's heartbeat makes sure that
-    /// there is a turn soon after the last change.
+    /// Called every turn: tells what is new, if there is another epoch or the last time was long enough ago. The protocol's
+    /// heartbeat makes sure that there is a turn soon after the last change.
     pub(super) fn tell(&mut self, member: &Member, applied: Slot, dropped: u64) {
-        if self.told.is_some_and(|told| told.elapsed() < PERIOD) {
+        self.log_preparation(member);
+        let is_same_epoch = self.epoch == Some(member.epoch());
+        if is_same_epoch && self.told.is_some_and(|told| told.elapsed() < PERIOD) {
             return;
         }
         self.told = Some(Instant::now());
         let status = member.status();
+        self.log_epoch(&status);
         self.log_changes(&status, dropped);
-        self.report.send_replace(group_status(&status, applied));
+        self.report.send_replace(self.group_status(&status, applied));
+    }
+
+    fn log_preparation(&mut self, member: &Member) {
+        if let Some((epoch, reason)) = member.prepared()
+            && self.prepared.replace(epoch) != Some(epoch)
+        {
+            tracing::info!(%epoch, reason = self.reason(&reason), "preparing an epoch");
+        }
+    }
+
+    fn log_epoch(&mut self, status: &Status) {
+        if self.epoch.replace(status.epoch) == Some(status.epoch) {
+            return;
+        }
+        let roster: Vec<MemberId> = status.roster.iter().map(|seat| seat.member).collect();
+        let before = std::mem::replace(&mut self.roster, roster.clone());
+        let without = |all: &[MemberId], others: &[MemberId]| {
+            let left: Vec<_> = all.iter().copied().filter(|member| !others.contains(member)).collect();
+            self.list(&left)
+        };
+        let (epoch, last, turns) = (status.epoch, status.last.0, self.list(&roster));
+        let (taken_in, put_out) = (without(&roster, &before), without(&before, &roster));
+        match self.epoch_reason(status) {
+            Some(reason) => tracing::info!(%epoch, reason, turns, taken_in, put_out, last, "began an epoch"),
+            None => {
+                tracing::info!(%epoch, turns, last, incarnation = status.incarnation.0, "joined an epoch")
+            }
+        }
     }
 
     fn log_changes(&mut self, status: &Status, dropped: u64) {
-        if self.epoch.replace(status.epoch) != Some(status.epoch) {
-            let roster: Vec<_> = status.roster.iter().map(|place| place.member.0).collect();
-            tracing::info!(epoch = %status.epoch, ?roster, incarnation = status.incarnation.0, last = status.last.0, "in epoch");
-        }
         if self.standing.replace(status.standing) != Some(status.standing) {
-            let (silent, wants_change) = (&status.silent, &status.wants_change);
-            tracing::info!(standing = ?status.standing, ?silent, ?wants_change, committed = status.committed.0, "standing");
+            let wants = status.wants_change.map(|reason| self.reason(&reason));
+            let (standing, silent) = (status.standing, self.list(&status.silent));
+            let outside = status.outside.map(because);
+            tracing::info!(?standing, outside, silent, wants, committed = status.committed.0, "standing");
         }
         if dropped > self.dropped {
             tracing::warn!(frames = dropped - self.dropped, "frames dropped: a peer takes them too slowly");
             self.dropped = dropped;
         }
     }
+
+    fn name(&self, member: MemberId) -> &str {
+        self.names.get(usize::from(member.0)).map_or("nobody", String::as_str)
+    }
+
+    fn list(&self, members: &[MemberId]) -> String {
+        members.iter().map(|member| self.name(*member)).collect::<Vec<_>>().join(" ")
+    }
+
+    fn epoch_reason(&self, status: &Status) -> Option<String> {
+        let (_, reason) = status.prepared.filter(|(epoch, _)| *epoch == status.epoch)?;
+        Some(self.reason(&reason))
+    }
+
+    /// Why there should be another epoch, for people.
+    fn reason(&self, reason: &Reason) -> String {
+        match reason {
+            Reason::IncarnationGone { member, .. } => format!("{} started again", self.name(*member)),
+            Reason::Silent { member } => format!("{} is silent", self.name(*member)),
+            Reason::HoldsUpSlot { member, slot } => format!("{} holds up slot {slot}", self.name(*member)),
+            Reason::Unhealthy { member } => format!("{} is not healthy", self.name(*member)),
+            Reason::NeverBegan { promised } => format!("epoch {promised} was promised and never began"),
+            Reason::WantsIn => "who begins it has caught up and takes turns again".into(),
+        }
+    }
+
+    fn group_status(&self, status: &Status, applied: Slot) -> GroupStatus {
+        let outside_because = status.outside.map(because);
+        let not_ready_because = match (status.standing, &outside_because) {
+            (Standing::Serving, _) => None,
+            (_, Some(why)) => Some(why.clone()),
+            (Standing::CutOff | Standing::ChangingEpoch | Standing::CatchingUp, None) => {
+                Some("it is not in step with its group".into())
+            }
+        };
+        GroupStatus {
+            not_ready_because,
+            applied: applied.0,
+            last: status.last.0,
+            first: status.base.0 + 1,
+            committed: status.committed.0,
+            protocol: Some(Protocol::Broadcast {
+                epoch: (status.epoch.counter, status.epoch.coordinator.0.into()),
+                roster: status.roster.iter().map(|seat| seat.member.0.into()).collect(),
+                next_owner: status.next_owner.0.into(),
+                incarnation: status.incarnation.0,
+                epoch_reason: self.epoch_reason(status),
+                outside_because,
+            }),
+        }
+    }
 }
 
-fn group_status(status: &Status, applied: Slot) -> GroupStatus {
-    let not_ready_because = match status.standing {
-        Standing::Serving => None,
-        Standing::CutOff => Some("it hears no majority of its group".into()),
-        Standing::ChangingEpoch => Some("its group changes the epoch".into()),
-        Standing::CatchingUp => Some(format!("it catches up: at slot {} of {}", applied, status.last)),
-    };
-    GroupStatus {
-        not_ready_because,
-        applied: applied.0,
-        last: status.last.0,
-        first: status.base.0 + 1,
-        committed: status.committed.0,
-        protocol: Some(Protocol::Broadcast {
-            epoch: (status.epoch.counter, status.epoch.coordinator.0.into()),
-            roster: status.roster.iter().map(|place| place.member.0.into()).collect(),
-            next_owner: status.next_owner.0.into(),
-            incarnation: status.incarnation.0,
-        }),
+/// Why a member takes no turns, for people.
+fn because(outside: Outside) -> String {
+    match outside {
+        Outside::CutOff => "it hears no majority of its group".into(),
+        Outside::CatchesUp(CatchUp { at, upto, by: Means::Log }) => {
+            format!("it catches up from the logs of others: at slot {at} of {upto}")
+        }
+        Outside::CatchesUp(CatchUp { at, upto, by: Means::Snapshot }) => {
+            format!(
+                "it takes the whole state of another: at slot {at} of {upto}, and logs reach back less far"
+            )
+        }
+        Outside::ChangesEpoch => "its group changes the epoch".into(),
+        Outside::Unhealthy(Health::SlowDisk) => "its disk is slow".into(),
+        Outside::Unhealthy(Health::SkewedClock) => "its clock is off".into(),
+        Outside::Unhealthy(Health::Healthy) | Outside::Waits => {
+            "it is up to date and waits to be taken in".into()
+        }
     }
 }
