@@ -158,6 +158,20 @@ impl Cluster {
         self.end(name, Duration::ZERO).await
     }
 
+    /// Ends a process at once, and does not wait until it is gone. Tells a moment just before the signal was sent.
+    pub(crate) async fn strike(&self, name: &str) -> Result<Instant, ClusterError> {
+        let process = self.running(name).await?;
+        let struck = Instant::now();
+        process.signal(Signal::SIGKILL).await?;
+        Ok(struck)
+    }
+
+    /// What a process has logged.
+    pub(crate) fn log_of(&self, name: &str) -> Result<String, ClusterError> {
+        let log = &self.named(name)?.spec.log;
+        std::fs::read_to_string(log).map_err(ClusterError::io("read", log))
+    }
+
     /// Tells a process to stop (SIGTERM) and waits until it has; kills it if it takes too long.
     ///
     /// # Errors

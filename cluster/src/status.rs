@@ -88,6 +88,8 @@ pub struct ProcessStatus {
     pub committed: Option<u64>,
     /// The last position in the node's log.
     pub last: Option<u64>,
+    /// The first position that is still in it.
+    pub first: Option<u64>,
     /// What the node's data takes on disk.
     pub disk_bytes: Option<u64>,
     /// The checksum of the node's whole state, if it was asked for.
@@ -118,6 +120,7 @@ impl ProcessStatus {
             applied: None,
             committed: None,
             last: None,
+            first: None,
             disk_bytes: None,
             checksum: None,
         }
@@ -135,6 +138,7 @@ impl ProcessStatus {
         self.not_ready_because = said(reply.not_ready_because);
         self.applied = Some(reply.applied);
         self.last = Some(reply.last);
+        self.first = Some(reply.first);
         self.disk_bytes = Some(reply.disk_bytes);
         self.checksum = said(reply.checksum);
         match reply.group {

@@ -36,7 +36,7 @@ pub(crate) async fn start(
     match kind {
         Kind::Customer => {
             let (faults, calls_max) = (faults(file), file.admission.node_calls);
-            let bounds = Bounds::default();
+            let bounds = bounds(file);
             let options = BroadcastOptions { cluster, me, members, directory, calls_max, faults, bounds };
             let start = move || broadcast::start::<CustomerDb>(options);
             let (group, service, running) = tokio::task::spawn_blocking(start).await??;
@@ -59,6 +59,14 @@ pub(crate) fn members(kind: Kind, file: &ClusterFile) -> Vec<(String, SocketAddr
         Kind::Product => &file.product,
     };
     members.iter().map(|member| (member.name.clone(), member.address)).collect()
+}
+
+fn bounds(file: &ClusterFile) -> Bounds {
+    Bounds {
+        keep_log_slots: file.log.keep_slots,
+        keep_log_bytes: file.log.keep_mebibytes << 20,
+        ..Bounds::default()
+    }
 }
 
 fn faults(file: &ClusterFile) -> LinkFaults {

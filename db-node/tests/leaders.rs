@@ -4,7 +4,6 @@
 //! --test-threads=1`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
-#[path = "support/nodes.rs"]
 mod nodes;
 
 use std::sync::Arc;
@@ -14,7 +13,8 @@ use std::time::{Duration, Instant};
 use agora_db_client::{CallError, Database, Options, Product};
 use agora_process::Role;
 use agora_proto::product;
-use nodes::{Nodes, deadline, register_item};
+use nodes::items::register_item;
+use nodes::{Nodes, deadline};
 
 /// Set to how often it shall be measured.
 const ROUNDS: &str = "AGORA_ROUNDS";
@@ -26,7 +26,7 @@ fn rounds() -> usize {
 }
 
 fn start() -> Nodes {
-    let mut nodes = Nodes::of(NODES);
+    let mut nodes = Nodes::new(NODES, NODES);
     for member in nodes.file.product.clone() {
         nodes.start(Role::Product, &member.name);
     }
@@ -120,7 +120,7 @@ async fn a_leader_that_is_told_to_stop_hands_over_first() {
             }
         });
         register_item(&database, &format!("before {round}")).await;
-        nodes.signal(&leader, "TERM");
+        nodes.signal(&leader, "-TERM");
         tokio::task::block_in_place(|| nodes.ended(&leader));
         register_item(&database, &format!("after {round}")).await;
         stop.store(true, Ordering::Relaxed);
@@ -138,9 +138,9 @@ async fn a_leader_that_was_paused_answers_nothing_old() {
         let leader = leader(&database).await;
         let index = nodes.file.product.iter().position(|member| member.name == leader).unwrap();
         register_item(&database, &format!("before {round}")).await;
-        nodes.signal(&leader, "STOP");
+        nodes.signal(&leader, "-STOP");
         let item = register_item(&database, &format!("meanwhile {round}")).await;
-        nodes.signal(&leader, "CONT");
+        nodes.signal(&leader, "-CONT");
         let found = ask(&nodes, index, &item, deadline()).await.unwrap();
         assert_eq!(found.len(), 1, "{leader} does not know what was written while it was paused");
     }

@@ -1,46 +1,20 @@
 //! Real node processes: they serve, survive kill -9 one by one and all at once, stop when told, and refuse to start wrongly.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
-#[path = "support/nodes.rs"]
 mod nodes;
 
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
-use agora_db_client::{Customer, Database};
 use agora_process::Role;
-use agora_proto::common::Role as UserRole;
-use agora_proto::customer;
-use nodes::{Nodes, deadline, idempotency, register_item};
-
-async fn create_buyer(database: &Database<Customer>, username: &str) -> u64 {
-    let account = customer::CreateAccount {
-        role: UserRole::Buyer.into(),
-        username: username.into(),
-        display_name: username.into(),
-        password_hash: "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA".into(),
-    };
-    let body = Some(customer::command::Body::CreateAccount(account));
-    let command = customer::Command { idempotency: idempotency(username), body };
-    match database.execute(&command, deadline()).await.unwrap().body {
-        Some(customer::response::Body::AccountCreated(created)) => created.user_id,
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn buyer(database: &Database<Customer>, username: &str) -> Option<u64> {
-    let credentials = customer::GetCredentials { role: UserRole::Buyer.into(), username: username.into() };
-    let query = customer::Query { body: Some(customer::query::Body::GetCredentials(credentials)) };
-    match database.query(&query, deadline()).await.unwrap().body {
-        Some(customer::response::Body::Credentials(credentials)) => Some(credentials.user_id),
-        _ => None,
-    }
-}
+use nodes::accounts::{buyer, create_buyer};
+use nodes::items::register_item;
+use nodes::{Nodes, deadline};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_kill_9_of_one_and_of_all() {
-    let mut nodes = Nodes::new();
+    let mut nodes = Nodes::new(3, 3);
     nodes.start_all();
     let (customers, products) = (nodes.customer(), nodes.product());
     let first = create_buyer(&customers, "first").await;
@@ -68,7 +42,7 @@ async fn what_was_acknowledged_survives_kill_9_of_one_and_of_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_tells_its_status_and_stops_when_told() {
-    let mut nodes = Nodes::new();
+    let mut nodes = Nodes::new(3, 3);
     nodes.start_all();
     let (customers, products) = (nodes.customer(), nodes.product());
     create_buyer(&customers, "first").await;
@@ -91,17 +65,15 @@ async fn a_node_tells_its_status_and_stops_when_told() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
-    for (name, child) in &mut nodes.running {
-        let told = Command::new("kill").arg(child.id().to_string()).status().unwrap();
-        assert!(told.success());
-        let status = child.wait().unwrap();
-        assert_eq!(status.code(), Some(0), "{name}");
+    for (_, name) in nodes.members() {
+        nodes.signal(&name, "-TERM");
+        assert_eq!(nodes.ended(&name).code(), Some(0), "{name}");
     }
 }
 
 #[test]
 fn a_node_that_can_not_start_says_why() {
-    let nodes = Nodes::new();
+    let nodes = Nodes::new(3, 3);
     let wrong = |output: Output, code: i32, reason: &str| {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{said}");

@@ -31,6 +31,9 @@ pub struct ClusterFile {
     /// How much is taken in at a time, before callers are told to come back.
     #[serde(default)]
     pub admission: Admission,
+    /// How much log customer nodes keep for those of them that are away.
+    #[serde(default)]
+    pub log: Log,
 }
 
 /// A process by its name and address.
@@ -134,6 +137,23 @@ impl Admission {
             return Err(format!("`admission.node_call_bytes` must be at least {CALL_BYTES_LEAST}"));
         }
         Ok(())
+    }
+}
+
+/// How much of its log a customer node keeps above what its state covers. A node that was away for longer than that is sent the
+/// whole state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Slots that are kept, at most.
+    pub keep_slots: u64,
+    /// Mebibytes that are kept, at most.
+    pub keep_mebibytes: usize,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { keep_slots: 100_000, keep_mebibytes: 64 }
     }
 }
 
@@ -260,7 +280,24 @@ impl ClusterFile {
         if self.links.delay_ms_max > 60_000 {
             return invalid("`links.delay_ms_max` must be at most 60000".into());
         }
+        if self.log.keep_slots == 0 || !(1..=4096).contains(&self.log.keep_mebibytes) {
+            return invalid("`log.keep_slots` must be at least 1, and `log.keep_mebibytes` 1 to 4096".into());
+        }
         self.admission.validate().map_err(ClusterFileError::Invalid)
+    }
+
+    /// Leaves one process of each other role, so that a machine has its power for those of this one.
+    pub fn keep_only(&mut self, role: Role) {
+        let others = [
+            (Role::Customer, &mut self.customer),
+            (Role::Product, &mut self.product),
+            (Role::Buyer, &mut self.buyer),
+            (Role::Seller, &mut self.seller),
+        ];
+        others
+            .into_iter()
+            .filter(|(other, _)| *other != role)
+            .for_each(|(_, endpoints)| endpoints.truncate(1));
     }
 
     /// All processes: role, name and address, in the order in which they are best started.
@@ -329,6 +366,7 @@ pub fn standard_cluster(data: PathBuf, mut address: impl FnMut() -> SocketAddr) 
         },
         links: Links::default(),
         admission: Admission::default(),
+        log: Log::default(),
     }
 }
 
@@ -366,6 +404,7 @@ mod tests {
         refused(|c| c.seller[0].address = c.buyer[0].address, "same address");
         refused(|c| c.seller[0].name = "../etc".into(), "a name is");
         refused(|c| c.links.loss = f64::NAN, "links.loss");
+        refused(|c| c.log.keep_slots = 0, "log.keep_slots");
         refused(|c| c.financial.approval_rate = 1.5, "approval_rate");
         refused(|c| c.admission.client_requests_per_s = 0, "at least 1");
         refused(|c| c.admission.answer_within_ms = 1, "answer_within_ms");

@@ -9,7 +9,7 @@ mod logging;
 mod shutdown;
 
 pub use cluster_file::{
-    Admission, ClusterFile, ClusterFileError, Endpoint, Financial, Links, Role, standard_cluster,
+    Admission, ClusterFile, ClusterFileError, Endpoint, Financial, Links, Log, Role, standard_cluster,
 };
 pub use free_ports::FreePorts;
 pub use lifeline::{LIFELINE_VARIABLE, watch_lifeline};

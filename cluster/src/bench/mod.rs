@@ -5,9 +5,13 @@
 //! - `load`: one kind of call, as many as will go.
 //! - `overload`: more calls than can be done.
 //! - `scenarios`: every call of sellers and buyers, while processes die.
+//! - `failover`: how long nothing succeeds when the member that matters dies.
+//! - `soak`: memory and disk at full load while a node is down.
 
+pub(crate) mod failover;
 pub(crate) mod latency;
 pub(crate) mod load;
 pub(crate) mod overload;
 pub(crate) mod scenarios;
 pub(crate) mod site;
+pub(crate) mod soak;

@@ -15,7 +15,7 @@ use rand::Rng;
 
 pub(crate) use report::Report;
 pub(crate) use rest::{RestClient, prepare as prepare_rest};
-pub(crate) use runner::{Pace, Successes, Timing, run};
+pub(crate) use runner::{Outcome, Pace, Successes, Timing, run};
 
 use crate::bench::site::Site;
 
@@ -144,7 +144,8 @@ pub(crate) enum Client {
 }
 
 impl Client {
-    async fn call(&mut self, next: Next) -> Result<(), Miss> {
+    /// Makes one call.
+    pub async fn call(&mut self, next: Next) -> Result<(), Miss> {
         match self {
             Client::Customer(client) => client.call(next).await,
             Client::Product(client) => client.call(next).await,

@@ -1,9 +1,11 @@
 //! `bench`: measures a cluster.
 
 mod compare;
+mod failover;
 mod load;
 mod overload;
 mod scenarios;
+mod soak;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,6 +26,11 @@ pub enum BenchCommand {
     Scenarios(scenarios::ScenariosArgs),
     /// Two reports of `scenarios` side by side: ratios, how sure they are, and a verdict for each.
     Compare(compare::CompareArgs),
+    /// How long nothing succeeds when the member that matters dies: kill -9 of the customer node whose turn it is, or of the
+    /// product leader.
+    Failover(failover::FailoverArgs),
+    /// Full load on the customer database while one of its nodes is down: memory and disk over time, and how it catches up.
+    Soak(soak::SoakArgs),
 }
 
 pub async fn bench(command: BenchCommand) -> anyhow::Result<ExitCode> {
@@ -32,6 +39,8 @@ pub async fn bench(command: BenchCommand) -> anyhow::Result<ExitCode> {
         BenchCommand::Overload(args) => overload::overload(args).await,
         BenchCommand::Scenarios(args) => scenarios::scenarios(args).await,
         BenchCommand::Compare(args) => compare::run(args),
+        BenchCommand::Failover(args) => failover::failover(args).await,
+        BenchCommand::Soak(args) => soak::soak(args).await,
     }
 }
 

@@ -82,10 +82,10 @@ impl Group {
         let mut seen = vec![members.clone(); count];
         let mut relays = Vec::new();
         if let Wires::Relayed = wires {
-            for from in 0..count {
+            for (from, seen) in seen.iter_mut().enumerate() {
                 for to in (0..count).filter(|to| *to != from) {
                     let relay = Relay::start(from, to, members[to].1).await;
-                    seen[from][to].1 = relay.address;
+                    seen[to].1 = relay.address;
                     relays.push(relay);
                 }
             }

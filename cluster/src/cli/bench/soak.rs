@@ -1,0 +1,62 @@
+//! `bench soak`: full load while a customer node is down for a long time.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use agora_process::shutdown_signal;
+use anyhow::Context;
+use clap::Args;
+
+use crate::bench::soak::{Plan, run};
+use crate::cli::out;
+
+const INTERRUPTED: u8 = 130;
+
+#[derive(Debug, Args)]
+pub struct SoakArgs {
+    /// The customer node that is down; afterwards it is started again, and has to catch up while load goes on.
+    #[arg(long, value_name = "NAME", default_value = "customer-3")]
+    down: String,
+    /// For how long it is down.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10m")]
+    time: Duration,
+    /// Clients that write as fast as they are answered.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    clients: u32,
+    /// How often memory and disk are looked at.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+    every: Duration,
+    /// Slots of log that nodes keep for the one that is down [default: as any cluster]
+    #[arg(long, value_name = "SLOTS", value_parser = clap::value_parser!(u64).range(1..))]
+    keep_log: Option<u64>,
+    /// Also write the result as JSON into this file (- for standard output).
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub async fn soak(args: SoakArgs) -> anyhow::Result<ExitCode> {
+    let stop = shutdown_signal().context("can't listen for signals")?;
+    let say = |text: &str| match &args.json {
+        Some(path) if path.as_os_str() == "-" => out::note(text),
+        _ => out::line(text),
+    };
+    let plan = Plan {
+        down: args.down.clone(),
+        time: args.time,
+        clients: args.clients as usize,
+        every: args.every.max(Duration::from_millis(100)),
+        keep_log_slots: args.keep_log,
+    };
+    let report = run(&plan, &stop, |sample| say(&sample.to_string())).await;
+    if stop.is_cancelled() {
+        out::note("interrupted; everything is stopped again");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let report = report?;
+    say(&report.text());
+    if let Some(path) = &args.json {
+        super::write_json(path, &report)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
