@@ -125,7 +125,9 @@ impl Nodes {
     pub fn kill_all(&mut self, names: &[&str]) {
         let mut dying: Vec<Child> = names.iter().map(|name| self.running.remove(*name).unwrap()).collect();
         dying.iter_mut().for_each(|child| child.kill().unwrap());
-        dying.iter_mut().for_each(|child| drop(child.wait().unwrap()));
+        for child in &mut dying {
+            child.wait().unwrap();
+        }
     }
 
     pub fn signal(&self, name: &str, signal: &str) {
