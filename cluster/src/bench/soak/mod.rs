@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::load::{self, Op, Successes, Target, Timing, Ways};
+use super::load::{self, Op, Pace, Successes, Target, Timing, Ways};
 use super::site::Site;
 use crate::cluster::Cluster;
 use crate::prober::Checksums;
@@ -83,7 +83,7 @@ async fn soak(
     cluster.kill(&plan.down).await?;
     let (successes, end) = (Arc::new(Successes::default()), CancellationToken::new());
     let timing = Timing { warmup: Duration::ZERO, measured: plan.time + CATCH_UP + AFTERWARDS };
-    let load = load::run(clients, Op::Write, timing, Arc::clone(&successes), &end);
+    let load = load::run(clients, Op::Write, Pace::Closed, timing, Arc::clone(&successes), &end);
     let began = Instant::now();
     let watch = async {
         let _end = end.clone().drop_guard();
