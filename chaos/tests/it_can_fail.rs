@@ -26,7 +26,17 @@ fn found_with(breach: &str, plan: &str, seconds: u64, seed: u64) -> Vec<String> 
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_chaos"))
         .env("AGORA_SABOTAGE", breach)
-        .args(["run", "--plan", plan, "--seconds", &seconds.to_string(), "--seed", &seed.to_string(), "--rivals", "6"])
+        .args([
+            "run",
+            "--plan",
+            plan,
+            "--seconds",
+            &seconds.to_string(),
+            "--seed",
+            &seed.to_string(),
+            "--rivals",
+            "6",
+        ])
         .arg("--data")
         .arg(directory.path().join("data"))
         .arg("--report")

@@ -132,7 +132,7 @@ async fn a_leader_that_is_told_to_stop_hands_over_first() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_was_paused_answers_nothing_old() {
-    let mut nodes = start();
+    let nodes = start();
     let database = nodes.product();
     for round in 0..rounds() {
         let leader = leader(&database).await;

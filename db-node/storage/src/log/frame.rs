@@ -110,6 +110,9 @@ mod tests {
         let synced = [&first[..], &framed(b"second", 1, first.len() as u64)].concat();
         assert!(was_durable_beyond(&synced, 0, 1));
         assert!(!was_durable_beyond(&synced, first.len(), 1));
-        assert_eq!((durable(&unsynced, 1), durable(&synced, 1), durable(b"", 1)), (first.len(), first.len(), 0));
+        assert_eq!(
+            (durable(&unsynced, 1), durable(&synced, 1), durable(b"", 1)),
+            (first.len(), first.len(), 0)
+        );
     }
 }
