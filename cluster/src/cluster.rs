@@ -1,7 +1,8 @@
 //! A running cluster: all of its processes that belong on this machine, started, steered, asked and stopped together.
 
+mod replace;
+
 use std::fs::{DirBuilder, File};
-use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -221,20 +222,6 @@ impl Cluster {
         plan::check_free([(process.spec.name.as_str(), process.spec.address)].into_iter())?;
         process.start().await?;
         Ok(process.spec.name.clone())
-    }
-
-    /// Tells a process to stop, if it runs.
-    pub(crate) async fn stop_one(&self, name: &str) -> Result<(), ClusterError> {
-        let process = self.find(name).await?;
-        match process.life().pid() {
-            Some(_) => process.end(GRACE).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Asks a process, wherever it runs, whether it is ready.
-    pub(crate) async fn ask_ready(&self, role: Role, address: SocketAddr) -> Result<(), String> {
-        self.inner.prober.ready(role, address).await
     }
 
     /// Waits until every process that runs here is ready.

@@ -95,6 +95,25 @@ pub enum ClusterError {
         /// Why nobody is.
         why: String,
     },
+    /// It keeps no data that a group could bring back.
+    #[error("{name} is no database node: only these have data that their group can bring back")]
+    NotADatabase {
+        /// The process.
+        name: String,
+    },
+    /// Without this node its group has no majority.
+    #[error(
+        "{name} can't be replaced now: of its group's {members} nodes only {ready} others are ready, and no majority would be \
+         left that remembers everything"
+    )]
+    GroupNeedsIt {
+        /// The node.
+        name: String,
+        /// How many others are ready.
+        ready: usize,
+        /// How many there are.
+        members: usize,
+    },
     /// The process must run for this, and doesn't.
     #[error("{name} is not running")]
     NotRunning {
@@ -108,20 +127,6 @@ pub enum ClusterError {
         name: String,
         /// Where it is.
         address: SocketAddr,
-    },
-    /// Its group does not take in new nodes.
-    #[error("{name} can't be replaced: that is for nodes of a product database that has at least three")]
-    NotReplaceable {
-        /// The process.
-        name: String,
-    },
-    /// Others of its group are missing already.
-    #[error("{name} can't be replaced now, because the group needs it while others are missing: {}", missing.join("; "))]
-    UnsafeToReplace {
-        /// The process.
-        name: String,
-        /// Which, and what each says.
-        missing: Vec<String>,
     },
     /// A signal could not be sent.
     #[error("can't signal {name}: {error}")]

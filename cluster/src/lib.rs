@@ -20,7 +20,6 @@ mod options;
 mod plan;
 mod prober;
 mod process;
-mod replace;
 mod status;
 mod verify;
 
@@ -34,6 +33,5 @@ pub use options::{READY_WITHIN, StartOptions};
 pub use plan::{Ports, STANDARD_BASE, standard};
 pub use prober::Checksums;
 pub use process::{Exit, Life, Wanted};
-pub use replace::Replaced;
 pub use status::{ClusterStatus, Condition, ProcessStatus};
 pub use verify::{Verdict, compare};

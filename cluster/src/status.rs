@@ -82,6 +82,12 @@ pub struct ProcessStatus {
     pub roster: Option<Vec<String>>,
     /// Whose turn the next slot is.
     pub next_owner: Option<String>,
+    /// The disk that this customer node speaks from.
+    pub disk: Option<String>,
+    /// Per customer node, the disk that counts in the group's decisions, as this node knows it; empty while the seat is vacant.
+    pub seats: Option<Vec<String>>,
+    /// The customer nodes that learn, on a disk that has no seat yet, as this node hears.
+    pub learners: Option<Vec<String>>,
     /// The last position (slot or index) applied to the state.
     pub applied: Option<u64>,
     /// The last position known to be committed.
@@ -117,6 +123,9 @@ impl ProcessStatus {
             outside_because: None,
             roster: None,
             next_owner: None,
+            disk: None,
+            seats: None,
+            learners: None,
             applied: None,
             committed: None,
             last: None,
@@ -155,6 +164,9 @@ impl ProcessStatus {
                 self.outside_because = said(broadcast.outside_because);
                 self.roster = Some(broadcast.roster);
                 self.next_owner = said(broadcast.next_owner);
+                self.disk = said(broadcast.disk);
+                self.seats = Some(broadcast.seats);
+                self.learners = Some(broadcast.learners);
                 self.committed = Some(broadcast.committed);
             }
             None => {}

@@ -12,7 +12,9 @@ use std::time::Duration;
 use agora_clients::model::NewAccount;
 use agora_clients::{BuyerClient, ClientOptions};
 use agora_cluster::{Cluster, Condition, Life, StartOptions};
-use common::{Launcher, PATIENCE, PROGRAM, alive, cluster, gone_within, small_cluster, text, write};
+use common::{
+    Launcher, PATIENCE, PROGRAM, alive, cluster, gone_within, small_cluster, small_cluster_with, text, write,
+};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -60,6 +62,25 @@ fn a_cluster_is_steered_while_it_runs_and_goes_on_from_its_disks() {
     assert_eq!(alive(&pids), [] as [u32; 0]);
 }
 
+#[test]
+fn a_database_node_is_replaced_by_one_with_an_empty_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let file = small_cluster_with(3, &data);
+    let config = write(&file, directory.path());
+    let launcher = Launcher::up(&config);
+    sign_up(&launcher);
+    let before = status_of("customer-2", &data);
+    assert!(done(&["replace-node", "customer-2"], &data).contains("customer-2: replaced, and taken in"));
+    let after = status_of("customer-2", &data);
+    assert_ne!(before["disk"], after["disk"]);
+    assert_eq!((&after["ready"], &after["seats"][1]), (&true.into(), &after["disk"]));
+    assert!(data.join("customer-2.replaced-1").is_dir());
+    // One of the others may be away now: what the new one says counts.
+    done(&["kill", "customer-1"], &data);
+    log_in(&launcher);
+}
+
 fn steer(data: &Path) {
     let before = status_of("seller-1", data);
     assert_eq!(
@@ -80,7 +101,8 @@ fn steer(data: &Path) {
     done(&["resume", "product-1"], data);
     assert_eq!(status_of("product-1", data)["state"], "up");
     assert!(refused(&["kill", "product-7"], data).contains("no process is called \"product-7\""));
-    assert!(refused(&["replace-node", "product-1"], data).contains("at least three"));
+    assert!(refused(&["replace-node", "seller-1"], data).contains("no database node"));
+    assert!(refused(&["replace-node", "customer-1"], data).contains("can't be replaced now"));
     assert!(done(&["status"], data).contains("LEADER"));
     assert!(done(&["status", "--verify"], data).contains("customer replicas: all 1 hold the same"));
 }

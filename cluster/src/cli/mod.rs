@@ -39,8 +39,8 @@ enum Command {
     Resume(NameArgs),
     /// Start a process again, whether it runs or not, and wait until it is ready.
     Restart(NameArgs),
-    /// Give a product node an empty disk, as after the old one was lost, and wait until the group has taken it in. What it
-    /// had is moved aside.
+    /// Start a database node with an empty data directory, and wait until its group has taken it in as a new member. What it
+    /// had is set aside beside it.
     ReplaceNode(NameArgs),
     /// Stop the running cluster and its launcher.
     Stop(DataArgs),
@@ -118,7 +118,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             steer::steer(&data.data, Request::Restart { name }, "restarted").await
         }
         Command::ReplaceNode(NameArgs { name, data }) => {
-            steer::steer(&data.data, Request::ReplaceNode { name }, "taken in with an empty disk").await
+            steer::steer(&data.data, Request::ReplaceNode { name }, "replaced, and taken in").await
         }
         Command::Stop(data) => steer::steer(&data.data, Request::Stop, "stopping").await,
         Command::Demo(args) => demo::demo(args).await,

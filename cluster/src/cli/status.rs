@@ -219,7 +219,8 @@ mod tests {
         leader.term = Some(3);
         let mut dead = ProcessStatus::new("product-2", Role::Product, address);
         dead.not_ready_because = Some("ended: SIGKILL".into());
-        let status = ClusterStatus { cluster: "x".into(), data: "d".into(), processes: vec![leader, dead] };
+        let processes = vec![leader, dead];
+        let status = ClusterStatus { cluster: "x".into(), data: "d".into(), processes };
         let text = table(&status).to_string();
         assert!(text.contains("LEADER") && text.contains("dead, ended: SIGKILL"), "{text}");
     }

@@ -46,7 +46,7 @@ pub enum Request {
         /// Its name, or an alias.
         name: String,
     },
-    /// Give a database node an empty disk and wait until its group has taken it in.
+    /// Start a database node with an empty data directory, and wait until its group has taken it in.
     #[serde(rename = "replace-node")]
     ReplaceNode {
         /// Its name, or an alias.

@@ -21,8 +21,8 @@ const REQUEST_BYTES_MAX: u64 = 4096;
 const CALLERS_MAX: usize = 16;
 /// How long a restarted process may take to get ready before the caller hears that it is not.
 const RESTART_WITHIN: Duration = Duration::from_secs(15);
-/// How long a node may take that has to be sent all that its group knows.
-const REPLACED_WITHIN: Duration = Duration::from_secs(120);
+/// How long a node with an empty directory may take to be brought up to date and taken in.
+const REPLACE_WITHIN: Duration = Duration::from_secs(120);
 
 /// Serves until the token is cancelled; a caller's wish to stop cancels it.
 ///
@@ -89,17 +89,10 @@ async fn carry_out(cluster: &Cluster, request: Request) -> Response {
         Request::Pause { name } => cluster.pause(&name).await,
         Request::Resume { name } => cluster.resume(&name).await,
         Request::Restart { name } => restart(cluster, &name).await,
-        Request::ReplaceNode { name } => replace_node(cluster, &name).await,
+        Request::ReplaceNode { name } => cluster.replace_node(&name, REPLACE_WITHIN).await,
         Request::Stop => Ok(cluster.file().cluster.clone()),
     };
     done.map_or_else(|error| Response::Error(error.to_string()), Response::Done)
-}
-
-async fn replace_node(cluster: &Cluster, name: &str) -> Result<String, ClusterError> {
-    let replaced = cluster.replace_node(name).await?;
-    tracing::info!(node = replaced.name, moved_to = ?replaced.moved_to, "a node starts with an empty disk");
-    cluster.wait_ready_of(&[&replaced.name], REPLACED_WITHIN).await?;
-    Ok(replaced.name)
 }
 
 async fn restart(cluster: &Cluster, name: &str) -> Result<String, ClusterError> {

@@ -18,11 +18,16 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One process of each role, on free ports.
 pub fn small_cluster(data: &Path) -> ClusterFile {
+    small_cluster_with(1, data)
+}
+
+/// So many customer nodes, and one process of each other role.
+pub fn small_cluster_with(customer_nodes: usize, data: &Path) -> ClusterFile {
     let options = StartOptions::standard(data, Ports::Free).unwrap();
     let mut file = options.file;
     // The ports are this test's until its process ends.
     std::mem::forget(options.ports);
-    file.customer.truncate(1);
+    file.customer.truncate(customer_nodes);
     file.product.truncate(1);
     file.buyer.truncate(1);
     file.seller.truncate(1);

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use agora_broadcast::{Config, Durable, Incarnation, Input, Member, MemberId, Now, Output, ProposalId, Slot};
+use agora_broadcast::{Config, DiskId, Durable, Input, Member, MemberId, Now, Output, ProposalId, Slot};
 use bytes::Bytes;
 
 const MEMBERS: u16 = 5;
@@ -19,9 +19,10 @@ fn main() {
     let start = Instant::now();
     let now = || Now { monotonic: start.elapsed(), wall_ms: 1 };
     let mut inputs: VecDeque<(MemberId, Input)> = VecDeque::new();
+    let disks: Vec<DiskId> = (1..=u128::from(MEMBERS)).map(DiskId).collect();
     let mut members: Vec<Member> = (0..MEMBERS)
         .map(|id| {
-            Member::new(Config::new(MemberId(id), MEMBERS), Durable::founding(MEMBERS, Incarnation(1)), now())
+            Member::new(Config::new(MemberId(id), MEMBERS), Durable::founded(MemberId(id), &disks), now())
         })
         .collect();
     let command = Bytes::from(vec![b'x'; 100]);

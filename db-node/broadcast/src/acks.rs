@@ -1,6 +1,7 @@
 //! Acknowledgements, commit and delivery.
 //!
-//! A slot is committed once a majority of all members, whatever the roster, has acknowledged it in the current epoch. It is
+//! A slot is committed once a majority of all seats, whatever the roster, has acknowledged it in the current epoch; who has the
+//! seats says the list in force at that slot. It is
 //! delivered once it is also stored here, so the state never runs ahead of this member's log but by a snapshot.
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use crate::disk::Then;
 use crate::ids::{Epoch, MemberId, Slot};
 use crate::log::entry_bytes;
 use crate::member::Member;
+use crate::members::MemberList;
 use crate::message::Body;
 use crate::port::{Delivery, Entry, Output, Write};
 use crate::rules::Rule;
@@ -20,7 +22,7 @@ pub(crate) struct Acks {
     stored: Slot,
     /// The last slot of the log with which the accepted epoch was accepted.
     pub(crate) epoch_floor: Slot,
-    /// The last slot that is known to be committed, whether it is in this member's log or not.
+    /// The last slot that is known to be committed. Only a snapshot takes it beyond the log.
     pub(crate) committed: Slot,
     /// The log up to this slot is known to be committed. It may lag behind `committed` and even behind `delivered`: what a
     /// snapshot covers is committed, but a log that is behind it may hold something else there.
@@ -141,13 +143,14 @@ impl Member {
         }
     }
 
-    /// Raises what is committed to the highest slot that a majority has acknowledged in this epoch.
-    pub(crate) fn commit(&mut self) {
+    /// The highest slot that a quorum under this list has acknowledged in this epoch.
+    pub(crate) fn quorum_acknowledged(&self, list: &MemberList) -> Slot {
         let mut acknowledged = [Slot(0); Config::MOST_MEMBERS as usize];
         let members = usize::from(self.config.members);
         for (place, member) in acknowledged.iter_mut().zip(self.member_ids()) {
             let peer = self.peers.get(member);
             *place = match member {
+                _ if !self.counts_in(list, member) => Slot(0),
                 me if me == self.me => self.acks.stored,
                 _ if peer.epoch == self.accepted => peer.acknowledged,
                 _ if !self.config.keeps(Rule::AcknowledgedInThisEpoch) => peer.acknowledged,
@@ -157,9 +160,25 @@ impl Member {
         let acknowledged = &mut acknowledged[..members];
         acknowledged.sort_unstable();
         let majority = self.config.majority() - usize::from(!self.config.keeps(Rule::CommitByMajority));
-        let by_majority = acknowledged[(members - majority).min(members - 1)];
-        self.acks.committed = self.acks.committed.max(by_majority);
-        self.acks.settled = self.acks.settled.max(by_majority.min(self.log.last()));
+        acknowledged[(members - majority).min(members - 1)]
+    }
+
+    /// Raises what is committed to the highest slot that a quorum of the list in force there has acknowledged. What is beyond
+    /// this member's log waits until it is here, since it may change the list.
+    pub(crate) fn commit(&mut self) {
+        let mut upto = self.log.last();
+        for (first, list) in self.log.lists() {
+            let by_quorum = self.quorum_acknowledged(list).min(upto);
+            if by_quorum >= first {
+                upto = by_quorum;
+                break;
+            }
+            upto = Slot(first.0.saturating_sub(1));
+        }
+        if upto > self.acks.settled {
+            self.acks.settled = upto;
+            self.acks.committed = self.acks.committed.max(upto);
+        }
     }
 
     pub(crate) fn deliver(&mut self) {
@@ -173,6 +192,7 @@ impl Member {
                 epoch: entry.sequence.epoch,
                 time_ms: entry.sequence.time_ms,
                 requests: entry.bodies.clone(),
+                change: entry.sequence.change,
             };
             for id in &entry.sequence.requests {
                 if id.sender == self.me && id.incarnation == self.incarnation {

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use crate::config::Timing;
-use crate::ids::{Epoch, Slot};
+use crate::ids::{DiskId, Epoch, Incarnation, Slot};
 use crate::member::Member;
 use crate::port::{Entry, Output, PersistId, Write};
 use crate::rules::Rule;
@@ -37,6 +37,10 @@ pub(crate) enum Then {
     Promised(Epoch),
     /// The epoch is accepted with a log up to this slot.
     Accepted { epoch: Epoch, slot: Slot },
+    /// This founder may be told that this member knows of no group.
+    Bound(DiskId),
+    /// This member has a seat, and goes on in this incarnation.
+    Raised(Incarnation),
     /// Nothing is to be said.
     Nothing,
 }
@@ -116,6 +120,8 @@ impl Member {
                 Then::Stored { epoch, slot, senders } => self.stored(epoch, slot, senders),
                 Then::Promised(epoch) => self.promise_is_durable(epoch),
                 Then::Accepted { epoch, slot } => self.accept_is_durable(epoch, slot),
+                Then::Bound(founder) => self.bond_is_durable(founder),
+                Then::Raised(incarnation) => self.raise_is_durable(incarnation),
                 Then::Nothing => {}
             }
         }

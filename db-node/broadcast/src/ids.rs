@@ -10,6 +10,10 @@ pub struct MemberId(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(pub u64);
 
+/// A data directory, drawn at random when it is created: a member that lost its directory comes back with another one.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DiskId(pub u128);
+
 /// A global sequence number, from 1, without holes; 0 is "before the first".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u64);
@@ -43,6 +47,29 @@ pub struct RosterEntry {
     pub incarnation: Incarnation,
 }
 
+impl Epoch {
+    /// The epoch that a group is founded with.
+    pub const FOUNDING: Epoch = Epoch { counter: 1, coordinator: MemberId(0) };
+}
+
+impl Incarnation {
+    /// Where the generation stands.
+    const GENERATION_SHIFT: u32 = 40;
+
+    /// The first incarnation of a disk that takes a seat for this time: above those of all disks that had it before.
+    #[must_use]
+    pub fn of_generation(generation: u32) -> Incarnation {
+        // More than four million disks in one seat there won't be; then it would stay in the last generation.
+        Incarnation(u64::from(generation.min(1 << 21)) << Self::GENERATION_SHIFT | 1)
+    }
+
+    /// How often the seat had been taken anew when its disk took it; 0 for founders, and for who has no seat.
+    #[must_use]
+    pub fn generation(self) -> u32 {
+        u32::try_from(self.0 >> Self::GENERATION_SHIFT).unwrap_or(u32::MAX)
+    }
+}
+
 impl Slot {
     /// The slot after this one.
     #[must_use]
@@ -54,6 +81,18 @@ impl Slot {
 impl fmt::Display for MemberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "m{}", self.0)
+    }
+}
+
+impl fmt::Display for DiskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl fmt::Debug for DiskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "disk {self}")
     }
 }
 

@@ -12,7 +12,16 @@ impl Member {
         let (base, last) = (self.log.base().slot, self.log.last());
         assert!(self.promised >= self.accepted, "an epoch is accepted that is lower than the promised one");
         assert!(self.log.tip().epoch <= self.accepted, "the log goes beyond the accepted epoch");
-        assert!(!self.roster.is_empty(), "nobody takes turns");
+        assert_eq!(
+            self.roster.is_empty(),
+            self.is_empty(),
+            "nobody takes turns in a group, or someone without one"
+        );
+        assert_eq!(
+            self.list().is_none(),
+            self.is_empty(),
+            "a group without a list of members, or a list without a group"
+        );
         assert!(base <= self.acks.settled, "the log was purged of what may not be committed");
         assert!(self.acks.settled <= last, "something committed was dropped from the log");
         assert!(self.stored_slot() <= last, "something is acknowledged that is not in the log");

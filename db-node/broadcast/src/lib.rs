@@ -8,12 +8,14 @@ mod acks;
 mod config;
 mod disk;
 mod epoch_change;
+mod founding;
 mod gaps;
 mod history;
 mod ids;
 mod invariants;
 mod log;
 mod member;
+mod members;
 mod message;
 mod own;
 mod peers;
@@ -29,8 +31,9 @@ mod status;
 
 pub use config::{Bounds, Config, NoSuchMember, Timing};
 pub use history::{Fork, History, NotAHistory};
-pub use ids::{Epoch, Incarnation, MemberId, RequestId, RosterEntry, Slot};
+pub use ids::{DiskId, Epoch, Incarnation, MemberId, RequestId, RosterEntry, Slot};
 pub use member::Member;
+pub use members::{ListChange, MemberList, Seat};
 pub use message::{Body, Envelope, Health, Message, Opinion, Reason};
 pub use port::{
     Base, BrokenLog, Delivery, Durable, Entry, Input, Now, Output, PersistId, ProposalId, ReadId, Refused,

@@ -1,9 +1,11 @@
 //! The log in memory: the same entries as on disk, durable or on their way there, above the same base.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::history::History;
 use crate::ids::{Epoch, Slot};
+use crate::members::MemberList;
 use crate::port::{Base, Entry, Request};
 use crate::sequenced::Sequenced;
 
@@ -21,27 +23,39 @@ pub(crate) struct Tip {
     pub(crate) epoch: Epoch,
     pub(crate) time_ms: u64,
     pub(crate) sequenced: Sequenced,
+    /// The list in force after this slot.
+    pub(crate) members: Arc<MemberList>,
 }
 
 impl Tip {
     pub(crate) fn new(members: u16, base: &Base) -> Self {
         let sequenced = Sequenced::new(members, &base.sequenced);
-        Tip { slot: base.slot, epoch: base.epoch, time_ms: base.time_ms, sequenced }
+        Tip {
+            slot: base.slot,
+            epoch: base.epoch,
+            time_ms: base.time_ms,
+            sequenced,
+            members: Arc::clone(&base.members),
+        }
     }
 
     /// Moves on over an entry.
     ///
     /// # Errors
     /// It is not the next slot, or epoch, time or a sender's order would go back, or a body is not what is listed. The tip
-    /// is then of no further use.
+    /// is then of no further use. Or a change does not fit the list of members.
     pub(crate) fn follow(&mut self, entry: &Entry) -> Result<(), DoesNotFollow> {
         let sequence = &entry.sequence;
         let in_place = sequence.slot == self.slot.next();
         let goes_on = sequence.epoch >= self.epoch && sequence.time_ms >= self.time_ms;
         let listed = sequence.requests.iter().eq(entry.bodies.iter().map(|body| &body.id));
         let ordered = sequence.requests.iter().all(|id| self.sequenced.take(*id));
-        if !(in_place && goes_on && listed && ordered && !sequence.requests.is_empty()) {
+        let says_something = !sequence.requests.is_empty() || sequence.change.is_some();
+        if !(in_place && goes_on && listed && ordered && says_something) {
             return Err(DoesNotFollow);
+        }
+        if let Some(change) = sequence.change {
+            self.members = Arc::new(self.members.after(change, sequence.slot)?);
         }
         (self.slot, self.epoch, self.time_ms) = (sequence.slot, sequence.epoch, sequence.time_ms);
         Ok(())
@@ -49,7 +63,8 @@ impl Tip {
 
     fn to_base(&self) -> Base {
         let sequenced = self.sequenced.to_map();
-        Base { slot: self.slot, epoch: self.epoch, time_ms: self.time_ms, sequenced }
+        let members = Arc::clone(&self.members);
+        Base { slot: self.slot, epoch: self.epoch, time_ms: self.time_ms, sequenced, members }
     }
 }
 
@@ -60,6 +75,8 @@ pub(crate) struct Log {
     entries: VecDeque<Entry>,
     history: History,
     tip: Tip,
+    /// The lists that changes in the log led to, each with its slot. There are hardly ever any.
+    lists: VecDeque<Arc<MemberList>>,
     bytes: usize,
 }
 
@@ -68,7 +85,7 @@ impl Log {
     pub(crate) fn new(members: u16, base: Base) -> Self {
         let history = History::empty(base.epoch, base.slot);
         let tip = Tip::new(members, &base);
-        Log { members, base, entries: VecDeque::new(), history, tip, bytes: 0 }
+        Log { members, base, entries: VecDeque::new(), history, tip, lists: VecDeque::new(), bytes: 0 }
     }
 
     pub(crate) fn base(&self) -> &Base {
@@ -107,6 +124,9 @@ impl Log {
     pub(crate) fn append(&mut self, entry: Entry) -> Result<(), DoesNotFollow> {
         let mut tip = self.tip.clone();
         tip.follow(&entry)?;
+        if entry.sequence.change.is_some() {
+            self.lists.push_back(Arc::clone(&tip.members));
+        }
         self.tip = tip;
         self.history.push(entry.sequence.epoch, entry.sequence.slot);
         self.bytes += entry_bytes(&entry);
@@ -123,6 +143,7 @@ impl Log {
         let kept = usize::try_from(slot.0 - self.base.slot.0).unwrap_or(usize::MAX);
         self.tip = self.tip_at(slot);
         self.history.truncate_after(slot);
+        self.lists.retain(|list| list.changed <= slot);
         let dropped: Vec<Entry> = self.entries.drain(kept..).collect();
         self.bytes -= dropped.iter().map(entry_bytes).sum::<usize>();
         dropped
@@ -139,9 +160,16 @@ impl Log {
             let follows = tip.follow(&entry);
             debug_assert_eq!(follows, Ok(()));
         }
+        self.lists.retain(|list| list.changed > slot);
         self.base = tip.to_base();
         self.history.purge_upto(self.base.epoch, self.base.slot);
         self.base.clone()
+    }
+
+    /// The lists that are in force above the base, the latest first, each with the first slot that it is in force at.
+    pub(crate) fn lists(&self) -> impl Iterator<Item = (Slot, &Arc<MemberList>)> {
+        let lists = self.lists.iter().rev().map(|list| (list.changed, list));
+        lists.chain([(self.base.slot, &self.base.members)])
     }
 
     /// The base of a snapshot at a slot of the log.

@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::acks::Acks;
 use crate::config::Config;
 use crate::disk::Disk;
-use crate::epoch_change::Change;
+use crate::epoch_change::{Change, Promised};
+use crate::founding::Founding;
 use crate::gaps::Gaps;
-use crate::ids::{Epoch, Incarnation, MemberId, RosterEntry, Slot};
+use crate::ids::{DiskId, Epoch, Incarnation, MemberId, RosterEntry, Slot};
 use crate::log::Log;
 use crate::message::{Body, Envelope, Message, Reason};
 use crate::own::Own;
@@ -24,7 +25,10 @@ use crate::status::Counters;
 pub struct Member {
     pub(crate) config: Config,
     pub(crate) me: MemberId,
+    pub(crate) disk_id: DiskId,
     pub(crate) incarnation: Incarnation,
+    /// A higher incarnation is on its way to disk.
+    pub(crate) is_raising: bool,
     pub(crate) now: Now,
     pub(crate) out: Vec<Output>,
     pub(crate) counters: Counters,
@@ -46,6 +50,7 @@ pub struct Member {
     pub(crate) reads: Reads,
     pub(crate) peers: Peers,
     pub(crate) change: Change,
+    pub(crate) founding: Founding,
     pub(crate) heartbeat_due: Duration,
 }
 
@@ -70,7 +75,9 @@ impl Member {
         let settled = if agrees { durable.applied } else { log.base().slot };
         Member {
             me: config.me,
+            disk_id: durable.disk,
             incarnation: durable.incarnation,
+            is_raising: false,
             now,
             out: Vec::new(),
             counters: Counters::default(),
@@ -87,6 +94,7 @@ impl Member {
             reads: Reads::default(),
             peers: Peers::new(members, now.monotonic),
             change: Change::new(durable.promised.max(durable.accepted), now.monotonic),
+            founding: Founding::new(members, durable.bound, now.monotonic),
             heartbeat_due: now.monotonic,
             log,
             pending,
@@ -117,7 +125,8 @@ impl Member {
     /// When `Input::Tick` is due next, in monotonic time, if nothing happens before.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Duration> {
-        let due = [self.acks.due(), self.gaps.due(), self.reads.due(), self.change.due()];
+        let due =
+            [self.acks.due(), self.gaps.due(), self.reads.due(), self.change.due(), self.founding_due()];
         due.into_iter().flatten().chain([self.heartbeat_due]).min()
     }
 
@@ -167,16 +176,36 @@ impl Member {
                 self.take_opinion(from, asker, question, opinion)
             }
             Body::Prepare { epoch } => self.take_prepare(from, epoch),
-            Body::Promise { epoch, accepted, history, health } => {
-                self.take_promise(from, &envelope, epoch, accepted, history, health);
+            Body::Promise { epoch, accepted, history, members, health } => {
+                let promised = Promised {
+                    disk: envelope.disk,
+                    incarnation: envelope.incarnation,
+                    accepted,
+                    history,
+                    members,
+                    health,
+                };
+                self.take_promise(from, epoch, promised);
             }
-            Body::StartEpoch { epoch, roster, history } => self.take_start(from, epoch, roster, history),
+            Body::StartEpoch { epoch, roster, history, members } => {
+                self.take_start(from, epoch, roster, history, members);
+            }
+            Body::AskEmpty => self.take_ask_empty(from, envelope.disk),
+            Body::Empty { founder } => self.take_empty(from, &envelope, founder),
             Body::AskEpoch => self.send_epoch(from),
         }
     }
 
-    /// What the envelope of whatever arrives tells. False: it comes from an incarnation that is gone.
+    /// What the envelope of whatever arrives tells. False: it comes from another group, from a disk or an incarnation that is
+    /// gone.
     fn observe(&mut self, from: MemberId, envelope: &Envelope) -> bool {
+        let (mine, theirs) = (self.list().group, envelope.group);
+        let is_foreign = mine != DiskId(0) && theirs != DiskId(0) && mine != theirs;
+        if is_foreign || !self.hears_disk(from, envelope.disk) {
+            self.counters.stale += 1;
+            return false;
+        }
+        self.see_founder(envelope);
         let known = self.peers.get(from).incarnation;
         if envelope.incarnation < known {
             self.counters.stale += 1;
@@ -186,12 +215,28 @@ impl Member {
         if envelope.incarnation > known {
             self.change.look_again(self.now.monotonic);
         }
-        self.pending.announce(from, envelope.incarnation, envelope.sent, &self.log.tip().sequenced);
+        if self.counts(from) {
+            self.pending.announce(from, envelope.incarnation, envelope.sent, &self.log.tip().sequenced);
+        }
         self.change.seen(envelope.promised.max(envelope.epoch));
         if envelope.epoch > self.accepted {
             self.noticed_epoch(from, envelope.epoch);
         }
         true
+    }
+
+    /// Of two disks that speak for one member, the one is heard that has the seat, or that was heard first while it still is.
+    fn hears_disk(&mut self, from: MemberId, disk: DiskId) -> bool {
+        let known = self.peers.get(from).disk;
+        if known == Some(disk) {
+            return true;
+        }
+        let hears = known.is_none() || self.list().names(from, disk) || self.is_silent(from);
+        if hears {
+            self.peers.speaks_from(from, disk);
+            self.change.look_again(self.now.monotonic);
+        }
+        hears
     }
 
     fn run_timers(&mut self) {
@@ -203,6 +248,7 @@ impl Member {
         self.run_gap_timers();
         self.run_read_timers();
         self.run_change_timers();
+        self.run_founding_timer();
     }
 
     /// Draws all consequences: what can be stored, assigned, committed, delivered, answered.
@@ -211,6 +257,7 @@ impl Member {
         self.send_unsent();
         self.write_unwritten();
         self.commit();
+        self.raise_incarnation();
         self.deliver();
         self.start_read_rounds();
         self.watch_gaps();
@@ -238,6 +285,8 @@ impl Member {
 
     fn envelope(&self) -> Envelope {
         Envelope {
+            group: self.list().group,
+            disk: self.disk_id,
             incarnation: self.incarnation,
             epoch: self.accepted,
             promised: self.promised,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::history::History;
-use crate::ids::{Epoch, Incarnation, MemberId, RosterEntry, Slot};
+use crate::ids::{DiskId, Epoch, Incarnation, MemberId, RosterEntry, Slot};
+use crate::members::MemberList;
 use crate::port::{Entry, Request, Sequence};
 
 /// A message: what it says, and what its sender says of itself whatever it says.
@@ -18,6 +19,10 @@ pub struct Message {
 /// Travels with every message, so that whatever is sent acknowledges, announces and warns at no cost of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Envelope {
+    /// The group that the sender belongs to, named by the disk of its founder; 0 if it knows of none.
+    pub group: DiskId,
+    /// The disk that the sender speaks from.
+    pub disk: DiskId,
     /// The sender's incarnation.
     pub incarnation: Incarnation,
     /// The epoch that the sender has accepted.
@@ -123,6 +128,8 @@ pub enum Body {
         accepted: Epoch,
         /// The shape of its log then, all of it durable.
         history: History,
+        /// The list of members at the end of that log.
+        members: Arc<MemberList>,
         /// Whether it may take turns.
         health: Health,
     },
@@ -134,6 +141,16 @@ pub enum Body {
         roster: Vec<RosterEntry>,
         /// The log that everyone has before it claims to have accepted the epoch.
         history: History,
+        /// The list of members at the start of the sender's log. If that is the log's very start, an empty member has all it
+        /// needs to store the log.
+        members: Arc<MemberList>,
+    },
+    /// The sender is to found the group, and knows of none: do you know of one?
+    AskEmpty,
+    /// The answer of who knows of none. It, durably, joins no group that another disk founds, unless this founder does.
+    Empty {
+        /// The disk of the founder that asked.
+        founder: DiskId,
     },
     /// Which epoch are you in? Asked by who sees that it is behind; answered with StartEpoch.
     AskEpoch,
@@ -168,6 +185,11 @@ pub enum Reason {
         member: MemberId,
         /// Its new incarnation.
         incarnation: Incarnation,
+    },
+    /// A roster member speaks from another disk than the one that has its seat, so that one is lost.
+    DiskLost {
+        /// The member.
+        member: MemberId,
     },
     /// A roster member is silent, or its connections broke.
     Silent {

@@ -75,7 +75,7 @@ impl Member {
         if request.commands.is_empty() || bytes > bounds.max_request_bytes {
             return Some(Refused::NotARequest);
         }
-        if !self.hears_majority() {
+        if !self.hears_majority() || !self.is_full_member() {
             return Some(Refused::Unavailable);
         }
         let is_full = self.pending.span(self.me) >= bounds.max_unsequenced_requests
@@ -83,6 +83,15 @@ impl Member {
             || self.has_too_much_uncommitted()
             || self.log.bytes() > 2 * bounds.keep_log_bytes + bounds.max_uncommitted_bytes;
         is_full.then_some(Refused::Overloaded)
+    }
+
+    /// A higher incarnation is durable, in which nothing was sent yet.
+    pub(crate) fn begin_incarnation(&mut self) {
+        self.own = Own::default();
+        self.pending.announce(self.me, self.incarnation, 0, &self.log.tip().sequenced);
+        self.restart_reads();
+        self.out.push(Output::Incarnation(self.incarnation));
+        self.change.look_again(self.now.monotonic);
     }
 
     /// Multicasts what no sequence took along.

@@ -6,9 +6,10 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use crate::config::Timing;
-use crate::ids::{Epoch, Incarnation, MemberId, Slot};
+use crate::ids::{DiskId, Epoch, Incarnation, MemberId, Slot};
 use crate::member::Member;
 use crate::message::{Body, Envelope, Health};
+use crate::rules::Rule;
 
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Peers {
@@ -18,6 +19,8 @@ pub(crate) struct Peers {
 
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Peer {
+    /// The disk that it speaks from. What else is known of it is known of that disk.
+    pub(crate) disk: Option<DiskId>,
     /// The latest that was heard; 0 before the first message.
     pub(crate) incarnation: Incarnation,
     /// The highest epoch that it said to have accepted, in this incarnation.
@@ -81,10 +84,11 @@ impl Exclusion {
     }
 }
 
-impl Peers {
-    pub(crate) fn new(members: u16, now: Duration) -> Self {
+impl Peer {
+    fn unknown() -> Self {
         let nothing = Epoch { counter: 0, coordinator: MemberId(0) };
-        let peer = Peer {
+        Peer {
+            disk: None,
             incarnation: Incarnation(0),
             epoch: nothing,
             acknowledged: Slot(0),
@@ -98,8 +102,13 @@ impl Peers {
             resend_budget: ResendBudget(0),
             last_heard: None,
             lost: None,
-        };
-        Peers { peers: vec![peer; usize::from(members)], started: now }
+        }
+    }
+}
+
+impl Peers {
+    pub(crate) fn new(members: u16, now: Duration) -> Self {
+        Peers { peers: vec![Peer::unknown(); usize::from(members)], started: now }
     }
 
     pub(crate) fn get(&self, member: MemberId) -> &Peer {
@@ -123,6 +132,12 @@ impl Peers {
     /// Whether the member was heard at all since the start.
     pub(crate) fn was_heard(&self, member: MemberId) -> bool {
         self.get(member).last_heard.is_some()
+    }
+
+    /// A member begins to speak from another disk: what was known of it was known of its last one.
+    pub(crate) fn speaks_from(&mut self, member: MemberId, disk: DiskId) {
+        let peer = self.get_mut(member);
+        *peer = Peer { disk: Some(disk), resend_budget: peer.resend_budget, ..Peer::unknown() };
     }
 
     /// A message came from the latest known incarnation, or a later one.
@@ -190,7 +205,10 @@ impl Member {
 
     /// Whether enough members are heard, with this one, to make a majority.
     pub(crate) fn hears_majority(&self) -> bool {
-        self.member_ids().filter(|member| !self.is_silent(*member)).count() >= self.config.majority()
+        // Who was not heard at all yet is not silent for a while after the start.
+        let may_count = |member: MemberId| self.disk_of(member).is_none() || self.counts(member);
+        let heard = |member: &MemberId| may_count(*member) && !self.is_silent(*member);
+        self.member_ids().filter(heard).count() >= self.config.majority()
     }
 
     /// Says that this member lives, and renews what may be resent.
@@ -230,9 +248,13 @@ impl Member {
 
     /// This member's clock as far as its peers' agree with it: no further from their median than that of a healthy member is.
     /// So a clock that was set wrong moves the group's time no further than that, also before it has cost the turn.
+    ///
+    /// Others don't refuse a time that seems absurd to them: whether it does depends on their own clocks, and a slot that some
+    /// store and others refuse would stop the group.
     pub(crate) fn agreed_wall_ms(&self) -> u64 {
         let mine = self.now.wall_ms;
-        let Some(offset) = self.clock_offset_of_median() else { return mine };
+        let offset = self.clock_offset_of_median().filter(|_| self.config.keeps(Rule::TimeNearTheMedian));
+        let Some(offset) = offset else { return mine };
         let median = mine.saturating_add_signed(offset);
         let skew = self.clock_skew_ms().unsigned_abs();
         mine.clamp(median.saturating_sub(skew), median.saturating_add(skew))
@@ -242,16 +264,17 @@ impl Member {
         i64::try_from(self.config.timing.clock_skew.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// How far the median of the clocks that are heard is ahead of this one; none if fewer than two others are heard.
+    /// How far the median of this clock and those that were heard since the start is ahead of this one; of two in the middle, the
+    /// one that is behind, since time that went ahead can't be taken back. None if no other clock was heard yet.
     fn clock_offset_of_median(&self) -> Option<i64> {
-        let heard = self.peer_ids().filter(|peer| !self.is_silent(*peer));
+        let heard = self.peer_ids().filter(|peer| self.counts(*peer));
         let mut offsets: Vec<i64> = heard.filter_map(|peer| self.peers.get(peer).clock_offset_ms).collect();
-        if offsets.len() < 2 {
+        if offsets.is_empty() {
             return None;
         }
         let mine = self.offset_of_clock(self.now.wall_ms);
         offsets.push(mine);
         offsets.sort_unstable();
-        offsets.get(offsets.len() / 2).map(|median| median.saturating_sub(mine))
+        offsets.get((offsets.len() - 1) / 2).map(|median| median.saturating_sub(mine))
     }
 }

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::ids::{Epoch, Incarnation, MemberId, RequestId, RosterEntry, Slot};
+use crate::ids::{DiskId, Epoch, Incarnation, MemberId, RequestId, RosterEntry, Slot};
 use crate::log::Tip;
+use crate::members::{ListChange, MemberList};
 use crate::message::Message;
 
 /// What time it is, in both senses.
@@ -47,6 +48,8 @@ pub struct Sequence {
     pub requests: Vec<RequestId>,
     /// The slot's time in milliseconds since the Unix epoch; never below that of the slot before.
     pub time_ms: u64,
+    /// A change of the list of members, in force from this slot on.
+    pub change: Option<ListChange>,
 }
 
 /// A slot as it stands in the log: the sequence with all bodies that it lists, in the same order.
@@ -69,11 +72,17 @@ pub struct Base {
     pub time_ms: u64,
     /// Per sender and incarnation, the last local_seq that was sequenced up to there.
     pub sequenced: BTreeMap<(MemberId, Incarnation), u64>,
+    /// The list of members in force after that slot.
+    pub members: Arc<MemberList>,
 }
 
 /// All that a member finds on its disk when it starts (its incarnation already raised and made durable).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Durable {
+    /// The data directory that all of this is in.
+    pub disk: DiskId,
+    /// The founder that this member, while it knew of no group, last told so.
+    pub bound: Option<DiskId>,
     /// The incarnation of this start.
     pub incarnation: Incarnation,
     /// The highest epoch promised.
@@ -112,6 +121,14 @@ pub enum BrokenLog {
         /// The accepted epoch.
         accepted: Epoch,
     },
+    /// The list of members is that of a larger or a smaller group.
+    #[error("the list of members has {found} seats, in a group of {members}")]
+    Members {
+        /// How many seats there are.
+        found: usize,
+        /// How many members there are.
+        members: u16,
+    },
     /// The roster is empty, or names a member that does not exist.
     #[error("the roster is not one of a group of {members}")]
     Roster {
@@ -131,29 +148,63 @@ impl Durable {
             let (slot, after) = (entry.sequence.slot, tip.slot);
             tip.follow(entry).map_err(|_| BrokenLog::DoesNotFollow { slot, after })?;
         }
+        let seats = self.base.members.seats.len();
+        let is_empty = self.accepted.counter == 0;
+        if seats != if is_empty { 0 } else { usize::from(members) } {
+            return Err(BrokenLog::Members { found: seats, members });
+        }
         if tip.epoch > self.accepted {
             return Err(BrokenLog::BeyondAccepted { last: tip.epoch, accepted: self.accepted });
         }
-        let seats_exist = !self.roster.is_empty() && self.roster.iter().all(|seat| seat.member.0 < members);
+        let seats_exist =
+            self.roster.is_empty() == is_empty && self.roster.iter().all(|seat| seat.member.0 < members);
         if seats_exist { Ok(()) } else { Err(BrokenLog::Roster { members }) }
     }
 
-    /// What the disk of a member holds that starts for the first time, in a group that starts for the first time: the
-    /// founding epoch, whose roster is every member in its first incarnation.
+    /// What an empty disk holds: this member knows of no group yet.
     #[must_use]
-    pub fn founding(members: u16, incarnation: Incarnation) -> Self {
-        let founding = Epoch { counter: 1, coordinator: MemberId(0) };
-        let seat = |index| RosterEntry { member: MemberId(index), incarnation: Incarnation(1) };
+    pub fn empty(disk: DiskId, incarnation: Incarnation) -> Self {
+        let nothing = Epoch { counter: 0, coordinator: MemberId(0) };
+        let members = Arc::new(MemberList::none());
         Durable {
+            disk,
+            bound: None,
             incarnation,
-            promised: founding,
-            accepted: founding,
-            roster: (0..members).map(seat).collect(),
-            base: Base { slot: Slot(0), epoch: founding, time_ms: 0, sequenced: BTreeMap::new() },
+            promised: nothing,
+            accepted: nothing,
+            roster: Vec::new(),
+            base: Base { slot: Slot(0), epoch: nothing, time_ms: 0, sequenced: BTreeMap::new(), members },
             entries: Vec::new(),
             applied: Slot(0),
-            applied_epoch: founding,
+            applied_epoch: nothing,
         }
+    }
+
+    /// What the disk of a founder holds once the group is founded with these disks, in the order of their members, all in their
+    /// first incarnation.
+    #[must_use]
+    pub fn founded(me: MemberId, disks: &[DiskId]) -> Self {
+        let (group, disk) = (disks.first(), disks.get(usize::from(me.0)));
+        let (group, disk) = (group.copied().unwrap_or_default(), disk.copied().unwrap_or_default());
+        let seat = |(member, _)| RosterEntry { member: MemberId(member), incarnation: Incarnation(1) };
+        let base = Base::founded(MemberList::founded(group, disks));
+        Durable {
+            promised: base.epoch,
+            accepted: base.epoch,
+            roster: (0..).zip(disks).map(seat).collect(),
+            applied_epoch: base.epoch,
+            base,
+            ..Durable::empty(disk, Incarnation(1))
+        }
+    }
+}
+
+impl Base {
+    /// What the log of a group starts from that was founded with this list.
+    #[must_use]
+    pub fn founded(members: MemberList) -> Base {
+        let members = Arc::new(members);
+        Base { slot: Slot(0), epoch: Epoch::FOUNDING, time_ms: 0, sequenced: BTreeMap::new(), members }
     }
 }
 
@@ -270,6 +321,9 @@ pub enum Output {
         /// Why.
         why: Refused,
     },
+    /// This member has taken a seat, and sends its requests in this incarnation from now on. Those that it sent before, if it
+    /// had the seat before, may never be delivered here: their outcome is not known.
+    Incarnation(Incarnation),
     /// The peers no longer have the log entries that this member misses: fetch the whole state from a peer, install it
     /// durably, and report `Input::SnapshotInstalled`. Said again, now and then, until that comes.
     NeedSnapshot {
@@ -303,6 +357,10 @@ pub enum Write {
     },
     /// Entries at the end of the log, contiguous with it.
     Append(Vec<Entry>),
+    /// This member tells this founder that it knows of no group, and from then on joins no other new one.
+    Bind(DiskId),
+    /// This member took a seat: its incarnation is raised to this one.
+    Incarnation(Incarnation),
     /// Everything above this slot is dropped from the log.
     TruncateAfter(Slot),
     /// The log below and including the base is dropped; the state store covers it. After a snapshot the base may lie beyond
@@ -319,6 +377,8 @@ pub struct Delivery {
     pub epoch: Epoch,
     /// The slot's time in milliseconds since the Unix epoch.
     pub time_ms: u64,
-    /// What to apply, in order.
+    /// What to apply, in order; nothing if the slot only changes the list of members.
     pub requests: Vec<Arc<Request>>,
+    /// The change of the list of members.
+    pub change: Option<ListChange>,
 }

@@ -57,7 +57,8 @@ impl Member {
     pub(crate) fn read(&mut self, read: ReadId) {
         let is_full = self.reads.count >= self.config.bounds.max_waiting_reads;
         let why = if is_full { Some(Refused::Overloaded) } else { None };
-        let why = why.or_else(|| (!self.hears_majority()).then_some(Refused::Unavailable));
+        let may_serve = self.hears_majority() && self.is_full_member();
+        let why = why.or_else(|| (!may_serve).then_some(Refused::Unavailable));
         if let Some(why) = why {
             self.out.push(Output::ReadRefused { read, why });
             return;
@@ -78,7 +79,7 @@ impl Member {
         self.reads.rounds.push_back(Round {
             number,
             reads: std::mem::take(&mut self.reads.waiting),
-            answered: bit(self.me),
+            answered: if self.is_learner() { 0 } else { bit(self.me) },
             slot: self.read_floor(),
             attempt: 0,
             retry: self.now.monotonic + self.config.timing.read_retry,
@@ -104,7 +105,7 @@ impl Member {
         slot: Slot,
     ) {
         let is_mine = reader == self.incarnation || !self.config.keeps(Rule::ReadOfThisIncarnation);
-        if !is_mine || envelope.epoch != self.accepted {
+        if !is_mine || envelope.epoch != self.accepted || !self.counts(from) {
             self.counters.stale += 1;
             return;
         }
@@ -136,7 +137,7 @@ impl Member {
         }
     }
 
-    /// Another epoch: what was asked in the last one says nothing any more.
+    /// Another epoch, or another list of members: what was asked under the last one says nothing any more.
     pub(crate) fn restart_reads(&mut self) {
         let mut reads = Vec::new();
         for group in self.reads.all() {

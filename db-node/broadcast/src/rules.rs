@@ -36,11 +36,21 @@ pub enum Rule {
     ReadOfThisIncarnation,
     /// What an epoch started from counts for reads before it is durable in that epoch.
     ReadFloorAtEpochStart,
+    /// In quorums only disks count that the list of members names: not those of members that lost theirs.
+    OnlyListedDisksCount,
+    /// The list of members changes again only once the last change is committed in an epoch that a quorum has accepted.
+    OneListChangeAtATime,
+    /// A group is founded only if all other members say that they know of none.
+    FoundedByAll,
+    /// Who has told a founder that it knows of no group does not help to found another one.
+    FoundersAreBound,
+    /// An owner gives a slot no time that is far ahead of the median of all clocks.
+    TimeNearTheMedian,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Rule; 16] = [
+    pub const ALL: [Rule; 21] = [
         Rule::DurableBeforeAcknowledged,
         Rule::CommitByMajority,
         Rule::AcknowledgedInThisEpoch,
@@ -57,6 +67,11 @@ impl Rule {
         Rule::ReadByMajority,
         Rule::ReadOfThisIncarnation,
         Rule::ReadFloorAtEpochStart,
+        Rule::OnlyListedDisksCount,
+        Rule::OneListChangeAtATime,
+        Rule::FoundedByAll,
+        Rule::FoundersAreBound,
+        Rule::TimeNearTheMedian,
     ];
 }
 

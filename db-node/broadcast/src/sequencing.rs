@@ -165,6 +165,9 @@ impl Member {
             return Err(DoesNotFollow);
         }
         self.log.append(entry.clone())?;
+        if entry.sequence.change.is_some() {
+            self.list_has_changed();
+        }
         for id in &entry.sequence.requests {
             self.pending.sequenced(*id);
         }
@@ -184,13 +187,18 @@ impl Member {
         let is_owner = owner == me
             || (owner.member == self.me && !self.config.keeps(Rule::TurnsOfIncarnations))
             || !self.config.keeps(Rule::OnlyTheOwnerAssigns);
-        if !is_owner || self.pending.ready() == 0 || self.has_too_much_uncommitted() {
+        // A roster names members that have a seat; another disk may come back in an incarnation of the same number.
+        if !is_owner || !self.is_full_member() || self.has_too_much_uncommitted() {
+            return false;
+        }
+        let change = self.list_change_due();
+        if self.pending.ready() == 0 && change.is_none() {
             return false;
         }
         let bodies = self.choose(slot);
         let requests = bodies.iter().map(|body| body.id).collect();
         let time_ms = self.agreed_wall_ms().max(self.log.tip().time_ms);
-        let sequence = Sequence { epoch: self.accepted, slot, requests, time_ms };
+        let sequence = Sequence { epoch: self.accepted, slot, requests, time_ms, change };
         let multicast = Arc::new(sequence.clone());
         if self.append(Entry { sequence, bodies }).is_err() {
             debug_assert!(false, "an owner assigns only what follows");

@@ -13,7 +13,9 @@ impl Hash for Member {
             counters: _,
             prepared: _,
             me,
+            disk_id,
             incarnation,
+            is_raising,
             now,
             out,
             random,
@@ -30,10 +32,11 @@ impl Hash for Member {
             reads,
             peers,
             change,
+            founding,
             heartbeat_due,
         } = self;
-        (me, incarnation, now, out, random, promised, accepted, roster).hash(state);
+        (me, disk_id, incarnation, is_raising, now, out, random, promised, accepted, roster).hash(state);
         (log, disk, own, pending, sequencing, acks).hash(state);
-        (gaps, reads, peers, change, heartbeat_due).hash(state);
+        (gaps, reads, peers, change, founding, heartbeat_due).hash(state);
     }
 }

@@ -1,7 +1,10 @@
 //! What a member tells of itself to people and to its driver.
 
-use crate::ids::{Epoch, Incarnation, MemberId, RosterEntry, Slot};
+use std::sync::Arc;
+
+use crate::ids::{DiskId, Epoch, Incarnation, MemberId, RosterEntry, Slot};
 use crate::member::Member;
+use crate::members::MemberList;
 use crate::message::{Health, Reason};
 
 /// Where a member stands just now.
@@ -11,6 +14,12 @@ pub struct Status {
     pub me: MemberId,
     /// Its incarnation.
     pub incarnation: Incarnation,
+    /// Its disk.
+    pub disk: DiskId,
+    /// Whose disks have a seat.
+    pub members: Arc<MemberList>,
+    /// The members that speak from a disk that has no seat.
+    pub learners: Vec<MemberId>,
     /// Whether it serves.
     pub standing: Standing,
     /// The accepted epoch.
@@ -56,11 +65,24 @@ pub enum Standing {
     ChangingEpoch,
     /// It is far behind.
     CatchingUp,
+    /// It knows of no group yet.
+    Empty,
+    /// It has no seat: its disk is a new one, and waits until it is taken in.
+    Learning,
 }
 
 /// Why a member takes no turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outside {
+    /// It knows of no group yet.
+    Empty,
+    /// Its disk is a new one, without a seat in the group.
+    Learns {
+        /// What it has.
+        at: Slot,
+        /// What it knows that others have.
+        upto: Slot,
+    },
     /// It hears no majority.
     CutOff,
     /// It lacks slots that others have.
@@ -123,6 +145,9 @@ impl Member {
         Status {
             me: self.me,
             incarnation: self.incarnation,
+            disk: self.disk_id,
+            members: Arc::clone(self.list()),
+            learners: self.peer_ids().filter(|peer| self.speaks_from_another_disk(*peer)).collect(),
             standing: self.standing(),
             epoch: self.accepted,
             promised: self.promised,
@@ -157,8 +182,12 @@ impl Member {
     fn outside(&self) -> Option<Outside> {
         let me = RosterEntry { member: self.me, incarnation: self.incarnation };
         let health = self.health();
-        if self.is_cut_off() {
+        if self.is_empty() {
+            Some(Outside::Empty)
+        } else if self.is_cut_off() {
             Some(Outside::CutOff)
+        } else if !self.is_full_member() {
+            Some(Outside::Learns { at: self.log.last(), upto: self.highest_known() })
         } else if let Some(catch_up) = self.catches_up_for_epoch().or_else(|| self.catches_up_in_epoch()) {
             Some(Outside::CatchesUp(catch_up))
         } else if self.is_changing_epoch() {
@@ -184,10 +213,14 @@ impl Member {
     }
 
     fn standing(&self) -> Standing {
-        if self.is_cut_off() {
+        if self.is_empty() {
+            Standing::Empty
+        } else if self.is_cut_off() {
             Standing::CutOff
         } else if self.is_changing_epoch() {
             Standing::ChangingEpoch
+        } else if !self.is_full_member() {
+            Standing::Learning
         } else if self.lags(self.log.last(), self.highest_known()) {
             Standing::CatchingUp
         } else {

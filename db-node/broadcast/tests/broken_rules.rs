@@ -11,7 +11,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use agora_broadcast::{Body, MemberId, Rule};
+use agora_broadcast::{Body, MemberId, Rule, Standing};
 use bytes::Bytes;
 use world::World;
 use world::schedule::run;
@@ -57,6 +57,9 @@ schedules_notice! {
     forgetting_what_was_dropped: DroppedIsPendingAgain,
     reads_without_a_majority: ReadByMajority,
     reads_that_overlook_what_an_epoch_began_with: ReadFloorAtEpochStart,
+    votes_of_the_forgetful: OnlyListedDisksCount,
+    two_changes_of_the_list_at_once: OneListChangeAtATime,
+    founding_a_group_beside_another: FoundedByAll,
 }
 
 fn ms(time: u64) -> Duration {
@@ -193,6 +196,62 @@ fn nobody_promises(broken: Option<Rule>) {
     world.network.loses = None;
     world.run_for(ms(2000));
     assert_nothing_impossible(&world);
+}
+
+/// m0 founds a group, and loses its disk before anybody hears of that but m1, to whom the news is on its way for long. Meanwhile all
+/// tell m0's new disk that they know of none.
+fn the_founder_is_lost(broken: Option<Rule>) {
+    let [m0, m1, m2] = [0, 1, 2].map(MemberId);
+    let mut world = World::empty(3, 1, move |config| config.broken = broken);
+    world.sync_takes_all = true;
+    world.network.are_buffers_kept = true;
+    world.members().for_each(|id| world.start(id));
+    world.network.loses = Some(Box::new(move |from, to, body| {
+        from == m0 && to != m1 && matches!(body, Body::StartEpoch { .. })
+    }));
+    world.run_for(Duration::from_micros(2500));
+    world.network.delay = ms(50)..ms(50);
+    world.run_for(ms(1));
+    assert_eq!(world.node(m0).member.as_ref().unwrap().status().epoch.counter, 1, "m0 has founded a group");
+    world.lose_disk(m0);
+    world.network.delay = ms(1)..ms(1);
+    world.run_for(Duration::from_micros(2500));
+    // m1 has answered the new disk. It starts again, and hears nothing but the late news.
+    let applied = world.node(m1).disk.applied;
+    world.crash_keeping(m1, 0, applied);
+    cut(&mut world, m0, m1);
+    cut(&mut world, m1, m2);
+    world.restart(m1);
+    world.run_for(ms(60));
+    world.network.heal();
+    world.network.loses = None;
+    world.run_for(ms(3000));
+    for node in &world.nodes {
+        let status = node.member.as_ref().unwrap().status();
+        assert_eq!(status.standing, Standing::Serving, "{}", node.id);
+    }
+}
+
+/// The owner of the first slot has a clock that jumped ahead by a day.
+fn a_clock_jumps(broken: Option<Rule>) {
+    let m1 = MemberId(1);
+    let mut world = group(3, broken);
+    world.node_mut(m1).clock_offset_ms = 86_400_000;
+    propose(&mut world, m1, "a");
+    world.run_for(ms(20));
+    assert_eq!(world.checker.last_delivered().0, 1);
+    let true_time = world.clock(MemberId(0)).wall_ms;
+    assert!(world.checker.last_time_ms() <= true_time + 1000, "time has jumped");
+}
+
+#[test]
+fn helping_to_found_two_groups() {
+    only_a_broken_rule_hurts(Rule::FoundersAreBound, the_founder_is_lost);
+}
+
+#[test]
+fn a_time_far_ahead_of_all_clocks() {
+    only_a_broken_rule_hurts(Rule::TimeNearTheMedian, a_clock_jumps);
 }
 
 #[test]

@@ -35,6 +35,8 @@ enum Command {
         #[arg(key)]
         keep_slots: Option<u64>,
     },
+    /// Members with empty disks, none of which is started yet. A message takes 1 ms, a sync 2 ms.
+    EmptyGroup { members: u16 },
     /// Clients propose commands at a member; they become one request.
     Propose(Id, Vec<String>),
     /// A client reads at a member.
@@ -62,6 +64,8 @@ enum Command {
     Crash(Id),
     /// Starts a member again from its disk.
     Restart(Id),
+    /// A member loses its disk, and starts with an empty one.
+    LoseDisk(Id),
     /// The connections to a member break: all others notice.
     Disconnect(Id),
     /// A member does nothing for this long.
@@ -207,6 +211,18 @@ impl goldenscript::Runner for Script {
                 world.crash_keeping(id.0, 0, applied);
             }
             Command::Restart(id) => self.world()?.restart(id.0),
+            Command::EmptyGroup { members } => {
+                let mut world = World::empty(*members, 1, |_| {});
+                world.sync_takes_all = true;
+                world.network.are_buffers_kept = true;
+                world.network.delay = Duration::from_millis(1)..Duration::from_millis(1);
+                for node in &mut world.nodes {
+                    node.sync_time = Duration::from_millis(2);
+                }
+                world.trace.detail = Detail::Story;
+                self.world = Some(world);
+            }
+            Command::LoseDisk(id) => self.world()?.lose_disk(id.0),
             Command::Disconnect(id) => {
                 let world = self.world()?;
                 for other in world.members().filter(|other| *other != id.0) {
@@ -313,4 +329,10 @@ scenarios![
     a_paused_owner_wakes_up_too_late,
     questions_for_what_is_missing_become_rarer,
     an_owner_that_is_too_far_ahead_of_the_disks_waits,
+    a_clock_that_jumps_takes_nobody_along,
+    a_group_is_founded_once_all_are_empty,
+    a_group_is_not_founded_while_one_does_not_answer,
+    a_member_that_lost_its_disk_is_taken_in_again,
+    a_member_that_lost_its_disk_does_not_vote,
+    a_founder_that_lost_its_disk_founds_no_second_group,
 ];

@@ -79,6 +79,12 @@ pub enum Protocol {
         epoch_reason: Option<String>,
         /// Why this node takes no turns; none if it does.
         outside_because: Option<String>,
+        /// The disk that this node speaks from.
+        disk: String,
+        /// Per member, the disk that counts in the group's decisions; none while the seat is vacant.
+        seats: Vec<Option<String>>,
+        /// Members that speak from a disk without a seat, as far as this node hears.
+        learners: Vec<usize>,
     },
     /// The openraft group.
     Raft {

@@ -30,18 +30,29 @@ fn describe(status: &GroupStatus, members: &[String]) -> StatusReply {
     let name = |index: usize| members.get(index).cloned().unwrap_or_default();
     let names = |indexes: &[usize]| indexes.iter().copied().map(name).collect::<Vec<_>>();
     let group = status.protocol.as_ref().map(|protocol| match protocol {
-        Protocol::Broadcast { epoch, roster, next_owner, incarnation, epoch_reason, outside_because } => {
-            status_reply::Group::Broadcast(BroadcastStatus {
-                epoch_counter: epoch.0,
-                epoch_coordinator: name(epoch.1),
-                roster: names(roster),
-                next_owner: name(*next_owner),
-                committed: status.committed,
-                incarnation: *incarnation,
-                epoch_reason: epoch_reason.clone().unwrap_or_default(),
-                outside_because: outside_because.clone().unwrap_or_default(),
-            })
-        }
+        Protocol::Broadcast {
+            epoch,
+            roster,
+            next_owner,
+            incarnation,
+            epoch_reason,
+            outside_because,
+            disk,
+            seats,
+            learners,
+        } => status_reply::Group::Broadcast(BroadcastStatus {
+            epoch_counter: epoch.0,
+            epoch_coordinator: name(epoch.1),
+            roster: names(roster),
+            next_owner: name(*next_owner),
+            committed: status.committed,
+            incarnation: *incarnation,
+            epoch_reason: epoch_reason.clone().unwrap_or_default(),
+            outside_because: outside_because.clone().unwrap_or_default(),
+            disk: disk.clone(),
+            seats: seats.iter().map(|seat| seat.clone().unwrap_or_default()).collect(),
+            learners: names(learners),
+        }),
         Protocol::Raft { term, leader, role, voters, learners } => status_reply::Group::Raft(RaftStatus {
             term: *term,
             leader: leader.map(name).unwrap_or_default(),

@@ -19,6 +19,7 @@ use crate::member::Member;
 use crate::message::{Body, Health, Reason};
 
 use prepare::Preparation;
+pub(crate) use prepare::Promised;
 use transition::Transition;
 use vote::{Agreed, Question};
 
@@ -123,7 +124,7 @@ impl Member {
     fn look_for_reasons(&mut self) {
         let now = self.now.monotonic;
         self.note_whether_caught_up();
-        let Some(reason) = self.reason() else {
+        let Some(reason) = self.reason().filter(|_| !self.is_learner()) else {
             self.change.want = None;
             return;
         };
@@ -147,6 +148,11 @@ impl Member {
             && change.transition.is_none()
             && !change.agreed.is_some_and(|agreed| self.still_holds(agreed))
             && self.hears_majority()
+    }
+
+    /// The log of an epoch is on its way here.
+    pub(crate) fn is_in_transition(&self) -> bool {
+        self.change.transition.is_some()
     }
 
     /// How many members that seem alive come before this one; all, if it is not healthy.

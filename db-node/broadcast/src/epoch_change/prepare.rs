@@ -1,14 +1,16 @@
 //! Prepare and Promise: a coordinator gathers promises of a majority, and decides from them what the epoch starts from and who
 //! takes turns.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::acks::bit;
 use crate::disk::Then;
 use crate::history::History;
-use crate::ids::{Epoch, Incarnation, MemberId, RosterEntry};
+use crate::ids::{DiskId, Epoch, Incarnation, MemberId, RosterEntry};
 use crate::member::Member;
-use crate::message::{Body, Envelope, Health, Reason};
+use crate::members::MemberList;
+use crate::message::{Body, Health, Reason};
 use crate::port::Write;
 use crate::rules::Rule;
 
@@ -29,11 +31,14 @@ pub(crate) struct Preparation {
 
 /// What a member promised with.
 #[derive(Clone, Debug, Hash)]
-struct Promised {
-    incarnation: Incarnation,
-    accepted: Epoch,
-    history: History,
-    health: Health,
+pub(crate) struct Promised {
+    pub(crate) disk: DiskId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) accepted: Epoch,
+    pub(crate) history: History,
+    /// The list of members at the end of its log.
+    pub(crate) members: Arc<MemberList>,
+    pub(crate) health: Health,
 }
 
 impl Preparation {
@@ -43,17 +48,24 @@ impl Preparation {
     }
 
     fn answered(&self) -> u64 {
-        let answers = (0..).map(MemberId).zip(&self.promises).filter(|(_, promise)| promise.is_some());
-        answers.fold(0, |mask, (member, _)| mask | bit(member))
+        self.given().fold(0, |mask, (member, _)| mask | bit(member))
+    }
+
+    fn given(&self) -> impl Iterator<Item = (MemberId, &Promised)> + Clone {
+        (0..)
+            .map(MemberId)
+            .zip(&self.promises)
+            .filter_map(|(member, promise)| Some((member, promise.as_ref()?)))
     }
 }
 
 /// The member whose fault it is; it does not take turns in the next epoch.
 fn blamed(reason: Reason) -> Option<MemberId> {
     match reason {
-        Reason::Silent { member } | Reason::HoldsUpSlot { member, .. } | Reason::Unhealthy { member } => {
-            Some(member)
-        }
+        Reason::DiskLost { member }
+        | Reason::Silent { member }
+        | Reason::HoldsUpSlot { member, .. }
+        | Reason::Unhealthy { member } => Some(member),
         Reason::IncarnationGone { .. } | Reason::NeverBegan { .. } | Reason::WantsIn => None,
     }
 }
@@ -111,22 +123,31 @@ impl Member {
 
     fn own_promise(&self) -> Promised {
         Promised {
+            disk: self.disk_id,
             incarnation: self.incarnation,
             accepted: self.accepted,
             history: self.log.history().clone(),
+            members: Arc::clone(self.list()),
             health: self.health(),
         }
     }
 
     fn give_promise(&mut self) {
-        let Promised { accepted, history, health, .. } = self.own_promise();
+        if self.is_empty() {
+            return;
+        }
+        let Promised { accepted, history, members, health, .. } = self.own_promise();
         let epoch = self.promised;
-        self.send(epoch.coordinator, Body::Promise { epoch, accepted, history, health });
+        self.send(epoch.coordinator, Body::Promise { epoch, accepted, history, members, health });
     }
 
     pub(crate) fn take_prepare(&mut self, from: MemberId, epoch: Epoch) {
         if epoch.coordinator != from {
             self.counters.malformed += 1;
+        } else if self.is_empty() {
+            // It may be bound to another group's founder. A learner does promise: whether that counts is not its to judge, since
+            // the list may name it in slots that it does not have yet.
+            self.counters.stale += 1;
         } else if epoch > self.promised {
             self.raise_promise(epoch);
         } else if epoch < self.promised {
@@ -138,21 +159,12 @@ impl Member {
         }
     }
 
-    pub(crate) fn take_promise(
-        &mut self,
-        from: MemberId,
-        envelope: &Envelope,
-        epoch: Epoch,
-        accepted: Epoch,
-        history: History,
-        health: Health,
-    ) {
-        if accepted >= epoch {
+    pub(crate) fn take_promise(&mut self, from: MemberId, epoch: Epoch, promised: Promised) {
+        if promised.accepted >= epoch {
             self.counters.malformed += 1;
             return;
         }
-        let incarnation = envelope.incarnation;
-        self.record_promise(from, epoch, Promised { incarnation, accepted, history, health });
+        self.record_promise(from, epoch, promised);
     }
 
     fn record_promise(&mut self, from: MemberId, epoch: Epoch, promised: Promised) {
@@ -192,12 +204,13 @@ impl Member {
         let Some(preparation) = &self.change.preparation else { return };
         let answered = preparation.answered();
         let majority = self.config.majority() - usize::from(!self.config.keeps(Rule::PromisesOfMajority));
-        if (answered.count_ones() as usize) < majority {
+        if self.promises_that_count(preparation) < majority {
             return;
         }
         let grace_ends = preparation.majority_since.unwrap_or(now) + self.config.timing.promise_grace;
         let is_expected = |member: &MemberId| {
             self.peers.was_heard(*member)
+                && self.counts(*member)
                 && !self.is_silent(*member)
                 && blamed(preparation.reason) != Some(*member)
         };
@@ -211,34 +224,52 @@ impl Member {
         }
     }
 
-    /// Of those with the highest accepted epoch, the longest log; turns for those that are healthy and up to date.
-    fn decide(&mut self, preparation: &Preparation) {
-        let promises =
-            || (0..).map(MemberId).zip(&preparation.promises).filter_map(|(id, p)| Some((id, p.as_ref()?)));
-        let Some((_, best)) = promises().max_by_key(|(_, promised)| {
+    /// Of those with the highest accepted epoch, the one with the longest log.
+    fn best<'a>(&self, preparation: &'a Preparation) -> Option<&'a Promised> {
+        let rank = |promised: &Promised| {
             let accepted = Some(promised.accepted).filter(|_| self.config.keeps(Rule::HighestEpochFirst));
             (accepted, promised.history.last())
-        }) else {
-            return;
         };
+        preparation.given().map(|(_, promised)| promised).max_by_key(|promised| rank(promised))
+    }
+
+    /// How many promises count under the list of members that the epoch would start with.
+    fn promises_that_count(&self, preparation: &Preparation) -> usize {
+        let Some(best) = self.best(preparation) else { return 0 };
+        let counts = |(member, promised): &(MemberId, &Promised)| {
+            self.does_count(&best.members, *member, promised.disk)
+        };
+        preparation.given().filter(counts).count()
+    }
+
+    /// The epoch starts from the best log; turns for those that are healthy and up to date.
+    fn decide(&mut self, preparation: &Preparation) {
+        let Some(best) = self.best(preparation) else { return };
         let has_all = |promised: &Promised| {
             promised.accepted == best.accepted && promised.history.last() == best.history.last()
         };
-        let sources = promises().filter(|(member, promised)| *member != self.me && has_all(promised));
+        let sources =
+            preparation.given().filter(|(member, promised)| *member != self.me && has_all(promised));
         let start = Start {
             epoch: preparation.epoch,
-            roster: self.choose_roster(preparation, best.history.last()),
+            roster: self.choose_roster(preparation, best),
             target: best.history.clone(),
             history: best.accepted,
             sources: sources.map(|(member, _)| member).collect(),
+            first: Arc::clone(&self.log.base().members),
             role: Role::Coordinator,
         };
         self.begin_transition(start);
     }
 
-    fn choose_roster(&self, preparation: &Preparation, longest: crate::ids::Slot) -> Vec<RosterEntry> {
-        let promises =
-            || (0..).map(MemberId).zip(&preparation.promises).filter_map(|(id, p)| Some((id, p.as_ref()?)));
+    fn choose_roster(&self, preparation: &Preparation, best: &Promised) -> Vec<RosterEntry> {
+        let longest = best.history.last();
+        // Whose seat is not committed yet goes by an incarnation that another disk may have had.
+        let has_seat = |(member, promised): &(MemberId, &Promised)| {
+            best.members.names(*member, promised.disk)
+                && best.members.seat(*member).generation == promised.incarnation.generation()
+        };
+        let promises = || preparation.given().filter(has_seat);
         let seat = |(member, promised): (MemberId, &Promised)| RosterEntry {
             member,
             incarnation: promised.incarnation,

@@ -17,7 +17,9 @@ impl Member {
         let gone = || roster().find_map(|seat| self.incarnation_gone(seat));
         let silent = || roster().find(|seat| self.is_silent(seat.member));
         let unhealthy = || roster().find(|seat| self.should_leave_for_health(seat.member));
+        let lost = || roster().find(|seat| self.speaks_from_another_disk(seat.member));
         gone()
+            .or_else(|| lost().map(|seat| Reason::DiskLost { member: seat.member }))
             .or_else(|| silent().map(|seat| Reason::Silent { member: seat.member }))
             .or_else(|| unhealthy().map(|seat| Reason::Unhealthy { member: seat.member }))
             .or_else(|| self.slot_held_up())
@@ -40,7 +42,7 @@ impl Member {
 
     fn incarnation_gone(&self, seat: RosterEntry) -> Option<Reason> {
         let incarnation = self.known_incarnation(seat.member);
-        (incarnation > seat.incarnation)
+        (incarnation > seat.incarnation && !self.speaks_from_another_disk(seat.member))
             .then_some(Reason::IncarnationGone { member: seat.member, incarnation })
     }
 
@@ -92,7 +94,7 @@ impl Member {
     /// A member outside of the roster that lives in the current epoch and is up to date waits to be taken in.
     pub(super) fn note_whether_caught_up(&mut self) {
         let me = RosterEntry { member: self.me, incarnation: self.incarnation };
-        let is_outside = !self.is_changing_epoch() && !self.roster.contains(&me);
+        let is_outside = !self.is_changing_epoch() && self.is_full_member() && !self.roster.contains(&me);
         let is_caught_up =
             is_outside && self.hears_majority() && !self.lags(self.log.last(), self.highest_known());
         if !is_caught_up {
@@ -114,7 +116,7 @@ impl Member {
         // Who is far behind would have to fetch a lot before the epoch could begin.
         let lags = envelope.epoch < self.accepted
             || (envelope.epoch == self.accepted && self.lags(last, self.log.last()));
-        if lags || (self.is_changing_epoch() && !is_stuck) {
+        if lags || !self.counts(from) || (self.is_changing_epoch() && !is_stuck) {
             return Opinion::Disagree;
         }
         let agrees = match reason {
@@ -123,6 +125,9 @@ impl Member {
             _ if envelope.epoch != self.accepted || is_stuck => is_stuck,
             Reason::IncarnationGone { member, incarnation } => {
                 self.roster.iter().any(|seat| seat.member == member && seat.incarnation < incarnation)
+            }
+            Reason::DiskLost { member } => {
+                self.speaks_from_another_disk(member) || self.is_silent_for(member, timing.silence / 2)
             }
             Reason::Silent { member } => self.is_silent_for(member, timing.silence / 2),
             Reason::Unhealthy { member } => self.should_leave_for_health(member),

@@ -23,10 +23,17 @@ impl Member {
     /// epoch that it had accepted or in an earlier one, and so is in the history of each later one. Of an earlier one it may
     /// not be: to acknowledge it there would be a lie.
     pub(crate) fn snapshot_installed(&mut self, epoch: Epoch, base: Base) {
+        if base.members.seats.len() != usize::from(self.config.members) {
+            self.counters.malformed += 1;
+            return;
+        }
         self.change.snapshot_due = None;
         self.change.seen(epoch);
         if let Some(local_seq) = base.sequenced.get(&(self.me, self.incarnation)) {
             self.own.delivered(*local_seq);
+        }
+        if self.is_empty() && !self.may_join(&base.members) {
+            return;
         }
         self.skip_delivery_to(base.slot);
         if self.change.transition.is_some() {
@@ -38,6 +45,7 @@ impl Member {
             self.pending.skip_to(&self.log.tip().sequenced);
             self.acks.settled = slot;
             self.sequencing.enter_epoch(self.accepted, slot);
+            self.restart_reads();
             self.persist(vec![Write::Purge(base)], Then::Stored { epoch: self.accepted, slot, senders: 0 });
         }
     }

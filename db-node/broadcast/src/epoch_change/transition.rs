@@ -1,6 +1,7 @@
 //! From a promised epoch to an accepted one: find where the own log parts from the one that the epoch starts from, fetch the
 //! rest, and accept. A coordinator does this with the best log that was promised; then the others with the coordinator's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::disk::Then;
@@ -9,6 +10,7 @@ use crate::history::{Fork, History};
 use crate::ids::{Epoch, MemberId, RosterEntry, Slot};
 use crate::log::{Log, Tip};
 use crate::member::Member;
+use crate::members::MemberList;
 use crate::message::Body;
 use crate::port::{Base, Entry, Write};
 use crate::rules::Rule;
@@ -25,6 +27,8 @@ pub(super) struct Start {
     pub(super) history: Epoch,
     /// Some of those.
     pub(super) sources: Vec<MemberId>,
+    /// The list of members at the start of that log: it serves if the log starts at the very start.
+    pub(super) first: Arc<MemberList>,
     pub(super) role: Role,
 }
 
@@ -76,9 +80,11 @@ impl Member {
         epoch: Epoch,
         roster: Vec<RosterEntry>,
         target: History,
+        first: Arc<MemberList>,
     ) {
         let seats_rise = roster.windows(2).all(|pair| pair[0].member < pair[1].member);
-        let seats_exist = roster.last().is_some_and(|seat| seat.member.0 < self.config.members);
+        let seats_exist = roster.last().is_some_and(|seat| seat.member.0 < self.config.members)
+            && first.seats.len() == usize::from(self.config.members);
         if !(seats_rise && seats_exist) {
             self.counters.malformed += 1;
             return;
@@ -96,7 +102,7 @@ impl Member {
             }
             _ => {
                 let (history, sources, role) = (epoch, vec![from], Role::Follower);
-                self.begin_transition(Start { epoch, roster, target, history, sources, role });
+                self.begin_transition(Start { epoch, roster, target, history, sources, first, role });
             }
         }
     }
@@ -127,19 +133,35 @@ impl Member {
                 return;
             }
         };
+        let whole = self.whole_log(&start);
+        if self.is_empty() && whole.as_ref().is_some_and(|base| !self.may_join(&base.members)) {
+            return;
+        }
         if start.epoch > self.promised && from != Some(start.target.last()) {
             self.raise_promise(start.epoch);
         }
         self.change.moved = self.now.monotonic;
         self.change.transition = Some(Transition {
             start,
-            from: From::Log(from.unwrap_or(self.log.base().slot)),
+            tip: match &whole {
+                Some(base) => Some(Tip::new(self.config.members, base)),
+                None => from.map(|slot| self.log.tip_at(slot)),
+            },
+            from: match whole {
+                Some(base) => From::Snapshot(base),
+                None => From::Log(from.unwrap_or(self.log.base().slot)),
+            },
             fetched: Vec::new(),
-            tip: from.map(|slot| self.log.tip_at(slot)),
             attempt: 0,
             retry: self.now.monotonic,
         });
         self.go_on_with_transition();
+    }
+
+    /// What the log starts from, if this member knows of no group and the peers' log is whole.
+    fn whole_log(&self, start: &Start) -> Option<Base> {
+        let is_whole = start.target.base() == (Epoch::FOUNDING, Slot(0));
+        (self.is_empty() && is_whole).then(|| Base::founded(MemberList::clone(&start.first)))
     }
 
     /// Accepts the epoch if all is here; else asks for the next part.
@@ -292,6 +314,11 @@ impl Member {
         }
     }
 
+    /// This member has founded the group.
+    pub(crate) fn enter_founded_epoch(&mut self) {
+        self.enter_epoch(Role::Coordinator);
+    }
+
     fn enter_epoch(&mut self, role: Role) {
         let last = self.log.last();
         self.begin_acks(last);
@@ -322,6 +349,7 @@ impl Member {
             epoch: self.accepted,
             roster: self.roster.clone(),
             history: self.log.history().prefix(floor),
+            members: Arc::clone(&self.log.base().members),
         }
     }
 

@@ -73,6 +73,9 @@ impl Member {
         reason: Reason,
         last: Slot,
     ) {
+        if self.is_empty() {
+            return;
+        }
         let opinion = match self.is_bound_against(from) {
             true => Opinion::Disagree,
             false => self.opinion(from, envelope, reason, last),
@@ -108,6 +111,9 @@ impl Member {
     ) {
         if asker != self.incarnation || question != self.change.questions {
             self.counters.stale += 1;
+            return;
+        }
+        if !self.counts(from) {
             return;
         }
         let Some(question) = &mut self.change.question else { return };

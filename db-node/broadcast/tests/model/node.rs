@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agora_broadcast::{
-    Body, Config, Delivery, Envelope, Epoch, Incarnation, Input, Member, MemberId, Message, Now, Opinion,
-    Output, PersistId, ProposalId, ReadId, Reason, Rule, Slot, Timing, Write,
+    Body, Config, Delivery, DiskId, Envelope, Epoch, Incarnation, Input, Member, MemberId, Message, Now,
+    Opinion, Output, PersistId, ProposalId, ReadId, Reason, Rule, Slot, Timing, Write,
 };
 use bytes::Bytes;
 
@@ -126,7 +126,8 @@ fn config(me: MemberId, broken: Option<Rule>) -> Config {
 impl Node {
     /// A member of a group that starts for the first time.
     pub fn founding(me: MemberId, broken: Option<Rule>) -> (Node, Outcome) {
-        Node::start(me, Disk::founding(MEMBERS), Duration::ZERO, BTreeMap::new(), broken)
+        let disks: Vec<DiskId> = (0..MEMBERS).map(|member| disk_of(MemberId(member))).collect();
+        Node::start(me, Disk::founded(me, &disks), Duration::ZERO, BTreeMap::new(), broken)
     }
 
     fn start(
@@ -180,8 +181,10 @@ impl Node {
                     unreachable!("only questions are agreed to")
                 };
                 let asker = message(question).envelope.incarnation;
+                let (group, disk) = (disk_of(MemberId(0)), disk_of(by));
+                let (acknowledged, sent) = (Slot(0), 0);
                 let envelope =
-                    Envelope { incarnation, epoch: accepted, promised, acknowledged: Slot(0), sent: 0 };
+                    Envelope { group, disk, incarnation, epoch: accepted, promised, acknowledged, sent };
                 let body = Body::AnswerChange { asker, question: number, opinion: Opinion::Agree };
                 Input::Receive { from: by, message: Message { envelope, body } }
             }
@@ -279,6 +282,8 @@ impl Node {
             Output::ProposalRefused { .. } => {
                 *self.proposed.entry(self.disk.durable.incarnation).or_default() -= 1;
             }
+            // Nobody loses a disk, so nobody takes a seat anew.
+            Output::Incarnation(_) => hurts(true, Invariant::Validity),
             // Logs are kept whole, so it can't be needed.
             Output::NeedSnapshot { .. } => hurts(true, Invariant::NoHoles),
         }
@@ -304,6 +309,11 @@ impl Node {
     pub fn waiting(&self) -> u8 {
         u8::try_from(self.disk.waiting.len()).unwrap()
     }
+}
+
+/// Each member keeps the disk that it founded the group with.
+fn disk_of(member: MemberId) -> DiskId {
+    DiskId(u128::from(member.0) + 1)
 }
 
 /// The clocks of the members differ.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
-use agora_broadcast::{Base, Durable, Entry, Epoch, Incarnation, PersistId, Slot, Write};
+use agora_broadcast::{Base, DiskId, Durable, Entry, Epoch, Incarnation, MemberId, PersistId, Slot, Write};
 
 #[derive(Clone, Debug)]
 pub struct Disk {
@@ -28,8 +28,17 @@ impl Hash for Disk {
 }
 
 impl Disk {
-    pub fn founding(members: u16) -> Self {
-        let durable = Durable::founding(members, Incarnation(1));
+    /// The disk of a founder.
+    pub fn founded(me: MemberId, disks: &[DiskId]) -> Self {
+        Disk::with(Durable::founded(me, disks))
+    }
+
+    /// A disk with nothing on it.
+    pub fn empty(disk: DiskId) -> Self {
+        Disk::with(Durable::empty(disk, Incarnation(1)))
+    }
+
+    fn with(durable: Durable) -> Self {
         let applied_epochs = BTreeMap::from([(Slot(0), durable.accepted)]);
         Disk { durable, waiting: VecDeque::new(), applied: Slot(0), state_durable: Slot(0), applied_epochs }
     }
@@ -77,6 +86,11 @@ impl Disk {
                 durable.promised = *epoch;
                 durable.accepted = *epoch;
                 durable.roster.clone_from(roster);
+            }
+            Write::Bind(founder) => durable.bound = Some(*founder),
+            Write::Incarnation(incarnation) => {
+                assert!(*incarnation > durable.incarnation, "an incarnation goes back");
+                durable.incarnation = *incarnation;
             }
             Write::Append(entries) => {
                 for entry in entries {

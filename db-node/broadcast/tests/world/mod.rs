@@ -21,13 +21,14 @@ use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::time::Duration;
 
 use agora_broadcast::{
-    Base, Config, Epoch, Input, Member, MemberId, Now, PersistId, ProposalId, ReadId, RequestId, Slot, Write,
+    Base, Config, DiskId, Epoch, Input, Member, MemberId, Now, PersistId, ProposalId, ReadId, RequestId,
+    Slot, Write,
 };
 use bytes::Bytes;
 use rand::Rng;
 use rand::rngs::SmallRng;
 
-use checker::Checker;
+use checker::{Checker, Seat};
 use disk::Disk;
 use events::{Event, Scheduled};
 use network::Network;
@@ -52,6 +53,8 @@ pub struct World {
     reads_begun: u64,
     pub reads_answered: u64,
     pub snapshots_installed: u64,
+    /// Disks that there were.
+    disks: u128,
     /// Each sync makes durable all that waits, and not just a part of it.
     pub sync_takes_all: bool,
     /// A snapshot takes less than this many milliseconds.
@@ -68,6 +71,8 @@ pub struct Node {
     /// None: it is down.
     pub member: Option<Member>,
     pub disk: Disk,
+    /// Disks that it had before.
+    pub lost: Vec<Disk>,
     /// How long a sync takes.
     pub sync_time: Duration,
     pub is_syncing: bool,
@@ -89,12 +94,39 @@ pub struct Node {
     pub refused: u64,
 }
 
+impl Node {
+    pub fn seat(&self) -> Seat<'_> {
+        Seat { member: self.id, disk: &self.disk, lost: &self.lost }
+    }
+}
+
 impl World {
+    /// A group that was founded before.
     pub fn new(members: u16, seed: u64, configure: impl Fn(&mut Config) + 'static) -> Self {
+        let disks: Vec<DiskId> = (1..=u128::from(members)).map(DiskId).collect();
+        let mut world = World::of(members, seed, configure, |id| Disk::founded(id, &disks));
+        let founded = Disk::founded(MemberId(0), &disks);
+        world.checker.founded(&founded.durable.base.members);
+        world.members().for_each(|id| world.start(id));
+        world
+    }
+
+    /// Members with empty disks, none of which is started.
+    pub fn empty(members: u16, seed: u64, configure: impl Fn(&mut Config) + 'static) -> Self {
+        World::of(members, seed, configure, |id| Disk::empty(DiskId(u128::from(id.0) + 1)))
+    }
+
+    fn of(
+        members: u16,
+        seed: u64,
+        configure: impl Fn(&mut Config) + 'static,
+        disk: impl Fn(MemberId) -> Disk,
+    ) -> Self {
         let node = |index| Node {
             id: MemberId(index),
             member: None,
-            disk: Disk::founding(members),
+            disk: disk(MemberId(index)),
+            lost: Vec::new(),
             sync_time: Duration::from_millis(1),
             is_syncing: false,
             clock_offset_ms: 0,
@@ -107,7 +139,7 @@ impl World {
             unanswered: HashSet::new(),
             refused: 0,
         };
-        let mut world = World {
+        World {
             now: Duration::from_secs(1),
             quirks: Quirks::drawn(seed),
             nodes: (0..members).map(node).collect(),
@@ -121,16 +153,13 @@ impl World {
             reads_begun: 0,
             reads_answered: 0,
             snapshots_installed: 0,
+            disks: members.into(),
             sync_takes_all: false,
             snapshot_ms: 50,
             ambush_permille: 0,
             highest_epoch: Epoch { counter: 1, coordinator: MemberId(0) },
             configure: Box::new(configure),
-        };
-        for index in 0..members {
-            world.start(MemberId(index));
         }
-        world
     }
 
     pub fn members(&self) -> impl Iterator<Item = MemberId> + use<> {
@@ -157,7 +186,7 @@ impl World {
         self.quirks.dice(place)
     }
 
-    fn start(&mut self, id: MemberId) {
+    pub fn start(&mut self, id: MemberId) {
         let mut config = Config::new(id, u16::try_from(self.nodes.len()).unwrap());
         config.seed = self.dice(id).random();
         (self.configure)(&mut config);
@@ -211,6 +240,26 @@ impl World {
         let incarnation = self.node_mut(id).disk.restart().incarnation;
         self.trace.note(self.now, || format!("{id} starts again, in incarnation {}", incarnation.0));
         self.start(id);
+    }
+
+    /// A member loses its disk, and with it all that it ever stored. It starts again with an empty one.
+    pub fn lose_disk(&mut self, id: MemberId) {
+        let applied = self.node(id).disk.applied;
+        if self.is_up(id) {
+            self.crash_keeping(id, 0, applied);
+        }
+        self.disks += 1;
+        let empty = Disk::empty(DiskId(self.disks));
+        self.trace.note(self.now, || format!("{id} loses its disk, and starts with an empty one"));
+        let node = self.node_mut(id);
+        let lost = std::mem::replace(&mut node.disk, empty);
+        node.lost.push(lost);
+        self.start(id);
+    }
+
+    /// Whether a member's disk has a seat, as far as the delivered slots say.
+    pub fn has_seat(&self, id: MemberId) -> bool {
+        self.checker.names(id, self.node(id).disk.durable.disk)
     }
 
     /// Tells a member that its connection to a peer broke.
@@ -339,9 +388,9 @@ impl World {
             }));
         }
         if let Some(slot) = truncated {
-            let disks = self.nodes.iter().map(|node| &node.disk);
+            let seats = self.nodes.iter().map(Node::seat);
             for slot in slot.0 + 1..=self.checker.last_delivered().0 {
-                self.checker.check_durable(Slot(slot), disks.clone());
+                self.checker.check_durable(Slot(slot), seats.clone());
             }
         }
         self.node_mut(id).is_syncing = false;
@@ -356,6 +405,13 @@ impl World {
         let mut after = node.disk.clone();
         for _ in 0..batches {
             let Some((_, writes)) = after.sync_next() else { break };
+            for write in &writes {
+                if let Write::Purge(base) = write
+                    && base.slot == Slot(0)
+                {
+                    self.checker.founded(&base.members);
+                }
+            }
             let appended = writes.iter().filter_map(|write| match write {
                 Write::Append(entries) => Some(entries),
                 _ => None,
@@ -363,7 +419,7 @@ impl World {
             for entry in appended.flatten() {
                 let below = Slot(entry.sequence.slot.0 - 1);
                 let below = after.entry(below).map_or(after.durable.base.epoch, |entry| entry.sequence.epoch);
-                self.checker.stored(entry, below);
+                self.checker.stored(after.durable.base.members.group, entry, below);
             }
         }
     }

@@ -7,21 +7,21 @@ use agora_broadcast::{Delivery, MemberId, Message, Output, ReadId, Request, Slot
 use bytes::Bytes;
 use rand::Rng;
 
-use super::World;
 use super::events::Event;
 use super::quirks::{Place, Quirk};
+use super::{Node, World};
 
 impl World {
     pub(super) fn carry_out(&mut self, id: MemberId, output: Output, proposed: &[Bytes]) {
         match output {
             Output::Send { to, message } => {
                 assert_ne!(to, id, "a member sends to itself");
-                self.checker.said(&message.body);
+                self.checker.said(&message);
                 self.trace.says(self.now, id, Some(to), &message);
                 self.send(id, to, message);
             }
             Output::SendAll { message } => {
-                self.checker.said(&message.body);
+                self.checker.said(&message);
                 self.trace.says(self.now, id, None, &message);
                 for to in self.members().filter(|to| *to != id) {
                     self.send(id, to, message.clone());
@@ -48,6 +48,10 @@ impl World {
                 self.trace.note(self.now, || format!("{id} refuses the read: {why:?}"));
                 self.reads.remove(&read);
             }
+            Output::Incarnation(incarnation) => {
+                self.trace.note(self.now, || format!("{id} goes on in incarnation {}", incarnation.0));
+                self.node_mut(id).unanswered.clear();
+            }
             Output::NeedSnapshot { from } => self.give_snapshot(id, from),
         }
     }
@@ -60,8 +64,8 @@ impl World {
         for request in &delivery.requests {
             node.unanswered.remove(&request.id);
         }
-        let disks = self.nodes.iter().map(|node| &node.disk);
-        self.checker.delivered(delivery, disks);
+        let seats = self.nodes.iter().map(Node::seat);
+        self.checker.delivered(delivery, seats);
     }
 
     fn read_is_ready(&mut self, id: MemberId, read: ReadId, slot: Slot) {

@@ -21,6 +21,8 @@ pub struct Plan {
     /// Decides what the plan doesn't.
     pub seed: u64,
     pub members: u16,
+    /// Whether there is a group when it begins.
+    pub founded: Founded,
     pub temper: Temper,
     /// By their moments, since the start.
     pub deeds: Vec<(Duration, Deed)>,
@@ -59,6 +61,15 @@ pub enum Patience {
     Little,
 }
 
+/// How a schedule begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Founded {
+    /// With a group that was founded before.
+    Before,
+    /// With empty disks, so that the group has to be founded first.
+    Here,
+}
+
 /// Something that is done at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deed {
@@ -82,6 +93,10 @@ pub enum Deed {
     },
     /// A member crashes, and soon starts again.
     Bounce {
+        who: MemberId,
+    },
+    /// A member's disk is lost, unless too many are already; it starts again with an empty one.
+    LoseDisk {
         who: MemberId,
     },
     /// Links are cut, each in one direction.
@@ -117,8 +132,12 @@ impl Plan {
         let faults_permille = (faults_per_second * 1000 / deeds_per_second).min(1000);
         let temper = Temper::draw(&mut random);
         let end = ms(random.random_range(500..6000));
+        let founded = *[Founded::Before, Founded::Before, Founded::Here].choose(&mut random).unwrap();
         let mut drawing = Drawing { random, members };
         let (mut deeds, mut at) = (Vec::new(), Duration::ZERO);
+        if founded == Founded::Here {
+            deeds = drawing.starts();
+        }
         while at < end {
             let pause = 2_000_000 / u64::from(deeds_per_second);
             at += Duration::from_micros(drawing.random.random_range(0..pause));
@@ -127,7 +146,8 @@ impl Plan {
                 deeds.extend(drawing.fault().into_iter().map(|deed| (at, deed)));
             }
         }
-        Plan { seed, members, temper, deeds, quirks: None, end: at }
+        deeds.sort_by_key(|(at, _)| *at);
+        Plan { seed, members, founded, temper, deeds, quirks: None, end: at }
     }
 }
 
@@ -191,6 +211,13 @@ impl Drawing {
         MemberId(self.random.random_range(0..self.members))
     }
 
+    /// All start for the first time, in any order.
+    fn starts(&mut self) -> Vec<(Duration, Deed)> {
+        let late = *[0, 20, 1000].choose(&mut self.random).unwrap();
+        let start = |who| (ms(self.random.random_range(0..=late)), Deed::Restart { who });
+        (0..self.members).map(MemberId).map(start).collect()
+    }
+
     /// What clients and the driver do.
     fn of_a_client(&mut self) -> Deed {
         let at = self.any();
@@ -206,7 +233,7 @@ impl Drawing {
 
     fn fault(&mut self) -> Vec<Deed> {
         let who = self.any();
-        let deed = match self.random.random_range(0..15) {
+        let deed = match self.random.random_range(0..17) {
             0 | 1 => self.crash(who),
             2..5 => return vec![Deed::Restart { who }, Deed::Read { at: who }],
             5 => return self.all().map(|who| self.crash(who)).collect(),
@@ -218,10 +245,11 @@ impl Drawing {
                 Deed::SlowDisk { who, sync }
             }
             12 => {
-                let ahead_ms = *[0, 0, -500, 3000, -100_000].choose(&mut self.random).unwrap();
+                let ahead_ms = *[0, 0, -500, 3000, -100_000, 1_000_000].choose(&mut self.random).unwrap();
                 Deed::WrongClock { who, ahead_ms }
             }
             13 => Deed::Disconnect { who, from: self.any() },
+            14 | 15 => Deed::LoseDisk { who },
             _ => Deed::Bounce { who },
         };
         vec![deed]
@@ -276,6 +304,7 @@ impl fmt::Display for Deed {
             }
             Deed::Restart { who } => write!(f, "{who} starts again"),
             Deed::Bounce { who } => write!(f, "{who} crashes, and soon starts again"),
+            Deed::LoseDisk { who } => write!(f, "{who} loses its disk, if not too many are lost"),
             Deed::Cut { links } => {
                 write!(f, "cut:")?;
                 links.iter().try_for_each(|(from, to)| write!(f, " {from}→{to}"))
@@ -292,7 +321,8 @@ impl fmt::Display for Deed {
 impl fmt::Display for Plan {
     /// As a list for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}, {} members, {:?}", self.seed, self.members, self.temper)?;
+        let (seed, members, founded) = (self.seed, self.members, self.founded);
+        writeln!(f, "seed {seed}, {members} members, founded {founded:?}, {:?}", self.temper)?;
         for (at, deed) in &self.deeds {
             writeln!(f, "{:>9.3} ms  {deed}", at.as_secs_f64() * 1e3)?;
         }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use agora_broadcast::{Member, Rule, Slot, Standing};
+use agora_broadcast::{Config, Member, MemberId, Rule, Slot, Standing};
 use bytes::Bytes;
 
-use super::World;
-use super::plan::{Deed, Plan, ms};
+use super::plan::{Deed, Founded, Plan, ms};
 use super::quirks::Quirks;
 use super::trace::{Detail, To};
+use super::{Node, World};
 
 /// Once the faults stop, the group has this long to settle.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -24,10 +24,14 @@ pub fn run(seed: u64, detail: Detail, broken: Option<Rule>) -> World {
 /// The group of a plan, before anything happens.
 pub fn prepare(plan: &Plan, detail: Detail, broken: Option<Rule>) -> World {
     let temper = plan.temper;
-    let mut world = World::new(plan.members, plan.seed, move |config| {
+    let configure = move |config: &mut Config| {
         config.broken = broken;
         temper.configure(config);
-    });
+    };
+    let mut world = match plan.founded {
+        Founded::Before => World::new(plan.members, plan.seed, configure),
+        Founded::Here => World::empty(plan.members, plan.seed, configure),
+    };
     if let Some(quirks) = &plan.quirks {
         world.quirks = Quirks::given(plan.seed, quirks.clone());
     }
@@ -67,6 +71,8 @@ fn act(world: &mut World, deed: &Deed) {
         }
         Deed::Restart { who } => world.restart(*who),
         Deed::Bounce { who } => world.bounce(*who),
+        Deed::LoseDisk { who } if may_lose_disk(world, *who) => world.lose_disk(*who),
+        Deed::LoseDisk { .. } => {}
         Deed::Cut { links } => links.iter().for_each(|(from, to)| world.network.cut(*from, *to)),
         Deed::Heal => world.network.heal(),
         Deed::Pause { who, time } => world.node_mut(*who).paused_until = world.now + *time,
@@ -77,6 +83,18 @@ fn act(world: &mut World, deed: &Deed) {
                 world.lose_peer(*who, *from, ms(0));
             }
         }
+    }
+}
+
+/// A majority of disks is never lost at once; and before anything is delivered just one, since what a group that nobody
+/// remembers told a learner stays with that learner.
+fn may_lose_disk(world: &World, who: MemberId) -> bool {
+    let without_seat = |id: &MemberId| *id == who || !world.has_seat(*id);
+    let lost = world.members().filter(without_seat).count();
+    let members = world.nodes.len();
+    match world.checker.last_delivered() {
+        Slot(0) => members > 2 && world.nodes.iter().all(|node| node.lost.is_empty()),
+        _ => members - lost > members / 2,
     }
 }
 
@@ -111,9 +129,9 @@ fn settle(world: &mut World) {
             world.read(member);
         }
     }
-    let disks = world.nodes.iter().map(|node| &node.disk);
+    let seats = world.nodes.iter().map(Node::seat);
     for slot in 1..=world.checker.last_delivered().0 {
-        world.checker.check_durable(Slot(slot), disks.clone());
+        world.checker.check_durable(Slot(slot), seats.clone());
     }
 }
 

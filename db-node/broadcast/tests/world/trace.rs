@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use agora_broadcast::{Body, Delivery, Entry, MemberId, Message, Reason, Request, Sequence, Write};
+use agora_broadcast::{
+    Body, Delivery, Entry, ListChange, MemberId, Message, Reason, Request, Sequence, Write,
+};
 use bytes::Bytes;
 
 /// How much is told.
@@ -83,7 +85,8 @@ impl Trace {
 
     pub fn delivers(&mut self, now: Duration, id: MemberId, delivery: &Delivery) {
         self.note(now, || {
-            let requests: Vec<String> = delivery.requests.iter().map(|request| body(request)).collect();
+            let requests = delivery.requests.iter().map(|request| body(request));
+            let requests: Vec<String> = requests.chain(delivery.change.map(list_change)).collect();
             format!("{id} delivers slot {}: {}", delivery.slot, requests.join(", "))
         });
     }
@@ -107,7 +110,18 @@ fn body(request: &Request) -> String {
 
 fn sequence(sequence: &Sequence) -> String {
     let ids: Vec<String> = sequence.requests.iter().map(ToString::to_string).collect();
-    format!("slot {} of epoch {}: {}", sequence.slot, sequence.epoch, ids.join(", "))
+    let mut line = format!("slot {} of epoch {}: {}", sequence.slot, sequence.epoch, ids.join(", "));
+    if let Some(change) = sequence.change {
+        line += &list_change(change);
+    }
+    line
+}
+
+fn list_change(change: ListChange) -> String {
+    match change {
+        ListChange::Remove { member, disk } => format!("{member} loses its seat with disk {disk}"),
+        ListChange::Add { member, disk } => format!("{member} takes its seat with disk {disk}"),
+    }
 }
 
 fn entries(entries: &[Entry]) -> String {
@@ -126,6 +140,8 @@ fn write(write: &Write) -> String {
                 roster.iter().map(|seat| format!("{}/{}", seat.member, seat.incarnation.0)).collect();
             format!("accept {epoch} with roster {}", roster.join(" "))
         }
+        Write::Bind(founder) => format!("bond to disk {founder}"),
+        Write::Incarnation(incarnation) => format!("incarnation {}", incarnation.0),
         Write::Append(appended) => entries(appended),
         Write::TruncateAfter(slot) => format!("truncation after {slot}"),
         Write::Purge(base) => format!("purge up to {}", base.slot),
@@ -137,6 +153,7 @@ fn reason(reason: &Reason) -> String {
         Reason::IncarnationGone { member, incarnation } => {
             format!("{member} started again, in incarnation {}", incarnation.0)
         }
+        Reason::DiskLost { member } => format!("{member} has lost its disk"),
         Reason::Silent { member } => format!("{member} is silent"),
         Reason::HoldsUpSlot { member, slot } => format!("{member} holds up slot {slot}"),
         Reason::Unhealthy { member } => format!("{member} is not healthy"),
@@ -179,7 +196,9 @@ pub fn describe(message: &Message) -> String {
         Body::Promise { epoch, accepted, history, .. } => {
             format!("Promise {epoch}, having accepted {accepted} up to slot {}", history.last())
         }
-        Body::StartEpoch { epoch, roster, history } => {
+        Body::AskEmpty => "AskEmpty".to_owned(),
+        Body::Empty { founder } => format!("Empty, for disk {founder}"),
+        Body::StartEpoch { epoch, roster, history, .. } => {
             let roster: Vec<String> = roster.iter().map(|seat| seat.member.to_string()).collect();
             format!("StartEpoch {epoch} after slot {}, roster {}", history.last(), roster.join(" "))
         }

@@ -259,6 +259,13 @@ impl Driver {
                     let queries = self.reads.remove(&read).unwrap_or_default();
                     answer_all(queries.into_iter().map(|query| query.answer).collect(), &failure(why));
                 }
+                Output::Incarnation(incarnation) => {
+                    tracing::info!(
+                        incarnation = incarnation.0,
+                        "taken in: this node has a seat in its group"
+                    );
+                    self.waiting.begin(incarnation);
+                }
                 // It is said again until it is done: while one is fetched the channel is full.
                 Output::NeedSnapshot { from } => drop(self.outlets.snapshots.try_send(from)),
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agora_broadcast::{Config, Durable, Incarnation, Slot};
+use agora_broadcast::{Config, DiskId, Durable, Incarnation, Slot};
 use tokio::sync::oneshot;
 
 use super::super::faults::LinkFaults;
@@ -40,7 +40,7 @@ impl Alone {
         let (state_report, state_durable) = watch::channel(Slot(0));
         let (status, status_out) = StatusReport::new(Vec::new());
         let clock = Clock::start();
-        let durable = Durable::founding(3, INCARNATION);
+        let durable = founded();
         let member = Member::new(Config::new(ME, 3), durable, clock.now());
         let (commands, queries) = (Commands::new(commands), Queries::new(queries));
         let inputs = Inputs { events, commands, queries, state_durable };
@@ -73,12 +73,18 @@ impl Alone {
 
     /// A snapshot that covers this member's requests up to this one is installed.
     async fn installed(&self, local_seq: u64) {
-        let mut base = Durable::founding(3, INCARNATION).base;
+        let mut base = founded().base;
         base.slot = Slot(9);
         base.sequenced = BTreeMap::from([((ME, INCARNATION), local_seq)]);
         let event = Event::SnapshotInstalled { epoch: base.epoch, base };
         assert!(self.events.send(event).await.is_ok());
     }
+}
+
+/// The disk of a member whose group was founded.
+fn founded() -> Durable {
+    let disks = [1, 2, 3].map(DiskId);
+    Durable { incarnation: INCARNATION, ..Durable::founded(ME, &disks) }
 }
 
 impl Drop for Alone {

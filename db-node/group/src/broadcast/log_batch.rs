@@ -13,6 +13,7 @@ pub(super) const INCARNATION: &str = "incarnation";
 pub(super) const PROMISED: &str = "promised";
 pub(super) const ACCEPTED: &str = "accepted";
 pub(super) const BASE: &str = "base";
+pub(super) const BOUND: &str = "bound";
 
 /// A batch in the making.
 #[derive(Default)]
@@ -33,6 +34,8 @@ impl Folded {
             Write::Accept { epoch, roster } => {
                 self.set(ACCEPTED, records::accepted(*epoch, roster));
             }
+            Write::Bind(founder) => self.set(BOUND, records::bound(*founder)),
+            Write::Incarnation(incarnation) => self.set(INCARNATION, records::incarnation(*incarnation)),
             Write::Append(entries) => entries.iter().for_each(|entry| self.append(entry)),
             Write::TruncateAfter(slot) => self.truncate_after(*slot),
             Write::Purge(base) => {
@@ -69,13 +72,14 @@ impl Folded {
 
 #[cfg(test)]
 mod tests {
-    use agora_broadcast::{Base, Epoch, MemberId, Sequence};
+    use agora_broadcast::{Base, DiskId, Epoch, MemberId, Sequence};
 
     use super::*;
 
     fn entry(slot: u64, counter: u64) -> Entry {
         let epoch = Epoch { counter, coordinator: MemberId(0) };
-        Entry { sequence: Sequence { epoch, slot: Slot(slot), requests: vec![], time_ms: 0 }, bodies: vec![] }
+        let sequence = Sequence { epoch, slot: Slot(slot), requests: vec![], time_ms: 0, change: None };
+        Entry { sequence, bodies: vec![] }
     }
 
     #[test]
@@ -96,8 +100,8 @@ mod tests {
         let mut folded = Folded::default();
         folded.add(&Write::Promise(epoch(1)));
         folded.add(&Write::Promise(epoch(2)));
-        let base =
-            |slot| Base { slot: Slot(slot), epoch: epoch(1), time_ms: 0, sequenced: Default::default() };
+        let members = agora_broadcast::MemberList::founded(DiskId(1), &[DiskId(1)]);
+        let base = |slot| Base { slot: Slot(slot), ..Base::founded(members.clone()) };
         folded.add(&Write::Purge(base(3)));
         folded.add(&Write::Purge(base(4)));
         let batch = folded.finish();

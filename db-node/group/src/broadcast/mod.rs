@@ -45,7 +45,7 @@ mod wire;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use agora_broadcast::{Config, Member, MemberId};
+use agora_broadcast::{Config, DiskId, Member, MemberId};
 use agora_machine::StateMachine;
 use agora_storage::Directory;
 use tokio::sync::mpsc;
@@ -125,9 +125,12 @@ pub fn start<M: StateMachine>(
     let replica: Replica<M> = Replica::open(options.directory.state())?;
     let position = replica.position();
     let slot = position::slot(position.as_deref());
-    let durable = restore::restore(&log, members, position.as_deref().and_then(position::read))?;
+    let disk = DiskId(options.directory.disk().as_u128());
+    let durable = restore::restore(&log, disk, members, position.as_deref().and_then(position::read))?;
     tracing::info!(
         incarnation = durable.incarnation.0,
+        %disk,
+        group = %durable.base.members.group,
         epoch = %durable.accepted,
         applied = slot.0,
         entries = durable.entries.len(),

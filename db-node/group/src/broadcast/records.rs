@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agora_broadcast::{
-    Base, Entry, Epoch, Incarnation, MemberId, Request, RequestId, RosterEntry, Sequence, Slot,
+    Base, DiskId, Entry, Epoch, Incarnation, MemberId, Request, RequestId, RosterEntry, Sequence, Slot,
 };
+use agora_proto::broadcast as pb;
 use bytes::Bytes;
 use prost::Message;
 
-const VERSION: u8 = 1;
+use super::wire;
+
+const VERSION: u8 = 2;
 
 /// A record that can't be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +29,9 @@ pub enum BadRecord {
     /// It is not what that version writes.
     #[error(transparent)]
     Malformed(#[from] prost::DecodeError),
+    /// It has no sense.
+    #[error("{0}")]
+    Senseless(String),
     /// A number is larger than it can be.
     #[error("it names member {0}")]
     Member(u32),
@@ -47,6 +53,8 @@ struct EntryRecord {
     time_ms: u64,
     #[prost(message, repeated, tag = "3")]
     requests: Vec<RequestRecord>,
+    #[prost(message, optional, tag = "4")]
+    change: Option<pb::ListChange>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -87,6 +95,8 @@ struct BaseRecord {
     time_ms: u64,
     #[prost(message, repeated, tag = "4")]
     sequenced: Vec<SequencedRecord>,
+    #[prost(message, optional, tag = "5")]
+    members: Option<pb::MemberList>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -107,8 +117,9 @@ pub(super) fn entry(entry: &Entry) -> Vec<u8> {
         local_seq: request.id.local_seq,
         commands: request.commands.clone(),
     });
-    let Sequence { epoch, time_ms, .. } = entry.sequence;
-    seal(&EntryRecord { epoch: epoch_record(epoch), time_ms, requests: requests.collect() })
+    let Sequence { epoch, time_ms, change, .. } = entry.sequence;
+    let change = change.map(wire::change_to);
+    seal(&EntryRecord { epoch: epoch_record(epoch), time_ms, requests: requests.collect(), change })
 }
 
 /// The entry that [`entry`] made these bytes from, found at this position.
@@ -129,6 +140,7 @@ pub(super) fn read_entry(position: u64, bytes: &[u8]) -> Result<Entry, BadRecord
         slot: Slot(position),
         requests: bodies.iter().map(|body| body.id).collect(),
         time_ms: record.time_ms,
+        change: record.change.map(wire::change).transpose().map_err(senseless)?,
     };
     Ok(Entry { sequence, bodies })
 }
@@ -159,6 +171,29 @@ pub(super) fn read_accepted(bytes: &[u8]) -> Result<(Epoch, Vec<RosterEntry>), B
     Ok((read_epoch(&record.epoch)?, roster))
 }
 
+/// A member's incarnation.
+pub(super) fn incarnation(incarnation: Incarnation) -> Vec<u8> {
+    incarnation.0.to_be_bytes().to_vec()
+}
+
+/// The founder that was told last that this member knows of no group.
+pub(super) fn bound(founder: DiskId) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    bytes.extend(founder.0.to_be_bytes());
+    bytes
+}
+
+pub(super) fn read_bound(bytes: &[u8]) -> Result<DiskId, BadRecord> {
+    match bytes.split_first() {
+        None => Err(BadRecord::Empty),
+        Some((&VERSION, disk)) => {
+            let disk = disk.try_into().map_err(|_| BadRecord::Senseless("a disk has 16 bytes".into()))?;
+            Ok(DiskId(u128::from_be_bytes(disk)))
+        }
+        Some((&version, _)) => Err(BadRecord::Version(version)),
+    }
+}
+
 /// What the log starts from.
 pub(super) fn base(base: &Base) -> Vec<u8> {
     let sequenced = base.sequenced.iter().map(|((sender, incarnation), upto)| SequencedRecord {
@@ -171,6 +206,7 @@ pub(super) fn base(base: &Base) -> Vec<u8> {
         epoch: epoch_record(base.epoch),
         time_ms: base.time_ms,
         sequenced: sequenced.collect(),
+        members: Some(wire::members_to(&base.members)),
     })
 }
 
@@ -186,7 +222,12 @@ pub(super) fn read_base(bytes: &[u8]) -> Result<Base, BadRecord> {
         epoch: read_epoch(&record.epoch)?,
         time_ms: record.time_ms,
         sequenced,
+        members: wire::members(record.members).map_err(senseless)?,
     })
+}
+
+fn senseless(malformed: wire::Malformed) -> BadRecord {
+    BadRecord::Senseless(malformed.to_string())
 }
 
 fn epoch_record(epoch: Epoch) -> EpochRecord {
@@ -218,10 +259,18 @@ fn open<T: Message + Default>(mut bytes: Bytes) -> Result<T, BadRecord> {
 
 #[cfg(test)]
 mod tests {
+    use agora_broadcast::{ListChange, MemberList, Seat};
+
     use super::*;
 
     fn epoch() -> Epoch {
         Epoch { counter: 7, coordinator: MemberId(4) }
+    }
+
+    /// One seat taken twice, one vacant.
+    fn list() -> MemberList {
+        let seats = vec![Seat { disk: Some(DiskId(9)), generation: 2 }, Seat { disk: None, generation: 0 }];
+        MemberList { group: DiskId(1 << 127), seats, changed: Slot(80) }
     }
 
     fn sample() -> Entry {
@@ -234,7 +283,8 @@ mod tests {
         };
         let bodies = vec![request(0, 9, &["a", "", "ccc"]), request(4, 1, &["x"])];
         let requests = bodies.iter().map(|body| body.id).collect();
-        Entry { sequence: Sequence { epoch: epoch(), slot: Slot(12), requests, time_ms: 55 }, bodies }
+        let change = Some(ListChange::Remove { member: MemberId(3), disk: DiskId(1 << 100 | 7) });
+        Entry { sequence: Sequence { epoch: epoch(), slot: Slot(12), requests, time_ms: 55, change }, bodies }
     }
 
     #[test]
@@ -249,8 +299,10 @@ mod tests {
             epoch: epoch(),
             time_ms: 3,
             sequenced: BTreeMap::from([((MemberId(1), Incarnation(2)), 77)]),
+            members: Arc::new(list()),
         };
         assert_eq!(read_base(&super::base(&base)).unwrap(), base);
+        assert_eq!(read_bound(&bound(DiskId(u128::MAX - 5))).unwrap(), DiskId(u128::MAX - 5));
     }
 
     #[test]
@@ -258,6 +310,8 @@ mod tests {
         let good = super::entry(&sample());
         assert_eq!(read_entry(1, &[]), Err(BadRecord::Empty));
         assert_eq!(read_entry(1, &[9, 1, 2]), Err(BadRecord::Version(9)));
+        assert_eq!(read_bound(&[1, 2]), Err(BadRecord::Version(1)));
+        assert!(matches!(read_bound(&[VERSION, 2]), Err(BadRecord::Senseless(_))));
         assert!(read_entry(1, &good[..good.len() - 1]).is_err());
         let mut far = vec![VERSION];
         EpochRecord { counter: 1, coordinator: 1 << 20 }.encode_raw(&mut far);

@@ -1,9 +1,9 @@
 //! What a member finds on its disk when it starts.
 
-use agora_broadcast::{Base, BrokenLog, Durable, Entry, Epoch, Incarnation, Slot};
+use agora_broadcast::{Base, BrokenLog, DiskId, Durable, Entry, Epoch, Incarnation, Slot};
 use agora_storage::{Log, LogBatch, StorageError};
 
-use super::log_batch::{ACCEPTED, BASE, INCARNATION, PROMISED};
+use super::log_batch::{ACCEPTED, BASE, BOUND, INCARNATION, PROMISED};
 use super::records::{self, BadRecord};
 
 /// How much of the log is read at a time.
@@ -43,14 +43,15 @@ pub enum RestoreError {
 /// applied to the state, and its epoch, if any was applied. Blocks.
 pub(super) fn restore(
     log: &Log,
+    disk: DiskId,
     members: u16,
     applied: Option<(Slot, Epoch)>,
 ) -> Result<Durable, RestoreError> {
     let before = log.meta(INCARNATION).map(|bytes| read_incarnation(&bytes)).transpose()?;
     let incarnation = Incarnation(before.map_or(1, |before| before.0 + 1));
-    let raised = (INCARNATION, Some(incarnation.0.to_be_bytes().to_vec()));
+    let raised = (INCARNATION, Some(records::incarnation(incarnation)));
     if before.is_none() {
-        let durable = Durable::founding(members, incarnation);
+        let durable = Durable::empty(disk, incarnation);
         let accepted = records::accepted(durable.accepted, &durable.roster);
         let meta = vec![
             raised,
@@ -70,7 +71,20 @@ pub(super) fn restore(
     }
     let promised = read(log, PROMISED, records::read_promised)?.max(accepted);
     let entries = read_entries(log, &base)?;
-    let durable = Durable { incarnation, promised, accepted, roster, base, entries, applied, applied_epoch };
+    let bound = log.meta(BOUND).map(|bytes| records::read_bound(&bytes)).transpose();
+    let bound = bound.map_err(|error| RestoreError::Record { what: BOUND.into(), error })?;
+    let durable = Durable {
+        disk,
+        bound,
+        incarnation,
+        promised,
+        accepted,
+        roster,
+        base,
+        entries,
+        applied,
+        applied_epoch,
+    };
     durable.check(members)?;
     log.write(LogBatch { meta: vec![raised], ..LogBatch::default() })?;
     log.sync()?;
@@ -133,8 +147,18 @@ mod tests {
         let epoch = Epoch { counter: 1, coordinator: MemberId(0) };
         let id = RequestId { sender: MemberId(0), incarnation: Incarnation(1), local_seq: slot };
         let body = Arc::new(Request { id, commands: vec!["x".into()] });
-        let sequence = Sequence { epoch, slot: Slot(slot), requests: vec![id], time_ms: slot };
+        let sequence = Sequence { epoch, slot: Slot(slot), requests: vec![id], time_ms: slot, change: None };
         (slot, records::entry(&Entry { sequence, bodies: vec![body] }))
+    }
+
+    const DISK: DiskId = DiskId(1);
+    const DISKS: [DiskId; 3] = [DISK, DiskId(2), DiskId(3)];
+
+    /// What a founder writes.
+    fn founded() -> LogBatch {
+        let Durable { accepted, roster, base, .. } = Durable::founded(MemberId(0), &DISKS);
+        let accepted = (ACCEPTED, Some(records::accepted(accepted, &roster)));
+        LogBatch { meta: vec![accepted, (BASE, Some(records::base(&base)))], ..LogBatch::default() }
     }
 
     fn append(log: &Log, entries: impl Iterator<Item = u64>) {
@@ -142,27 +166,29 @@ mod tests {
     }
 
     #[test]
-    fn a_first_start_founds_and_each_later_one_is_a_new_incarnation() {
+    fn a_first_start_finds_nothing_and_each_later_one_is_a_new_incarnation() {
         let root = tempfile::tempdir().unwrap();
         let log = log(&root);
-        let first = restore(&log, 3, None).unwrap();
-        assert_eq!(first, Durable::founding(3, Incarnation(1)));
+        let first = restore(&log, DISK, 3, None).unwrap();
+        assert_eq!(first, Durable::empty(DISK, Incarnation(1)));
+        log.write(founded()).unwrap();
         append(&log, 1..=5);
-        let second = restore(&log, 3, applied(2)).unwrap();
+        let second = restore(&log, DISK, 3, applied(2)).unwrap();
         assert_eq!((second.incarnation, second.applied), (Incarnation(2), Slot(2)));
         assert_eq!(second.entries.len(), 5);
-        assert_eq!(restore(&log, 3, applied(2)).unwrap().incarnation, Incarnation(3));
+        assert_eq!(restore(&log, DISK, 3, applied(2)).unwrap().incarnation, Incarnation(3));
     }
 
     #[test]
     fn a_log_that_lacks_something_or_makes_no_sense_is_refused() {
         let root = tempfile::tempdir().unwrap();
         let log = log(&root);
-        restore(&log, 3, None).unwrap();
-        assert!(matches!(restore(&log, 2, None), Err(RestoreError::Broken(_))), "a roster of others");
+        restore(&log, DISK, 3, None).unwrap();
+        log.write(founded()).unwrap();
+        assert!(matches!(restore(&log, DISK, 2, None), Err(RestoreError::Broken(_))), "a roster of others");
         append(&log, 1..=3);
         let sequenced = BTreeMap::from([((MemberId(0), Incarnation(1)), 2)]);
-        let base = Base { slot: Slot(2), sequenced, ..Durable::founding(3, Incarnation(1)).base };
+        let base = Base { slot: Slot(2), sequenced, ..Durable::founded(MemberId(0), &DISKS).base };
         let purge = LogBatch {
             meta: vec![(BASE, Some(records::base(&base)))],
             purge_upto: Some(2),
@@ -170,13 +196,13 @@ mod tests {
         };
         log.write(purge).unwrap();
         assert!(matches!(
-            restore(&log, 3, applied(1)),
+            restore(&log, DISK, 3, applied(1)),
             Err(RestoreError::StateBehindLog { applied: 1, base: 2 })
         ));
-        assert_eq!(restore(&log, 3, applied(2)).unwrap().entries.len(), 1);
+        assert_eq!(restore(&log, DISK, 3, applied(2)).unwrap().entries.len(), 1);
         log.write(LogBatch { append: vec![(4, vec![1, 2, 3])], ..LogBatch::default() }).unwrap();
-        assert!(matches!(restore(&log, 3, applied(2)), Err(RestoreError::Record { .. })));
+        assert!(matches!(restore(&log, DISK, 3, applied(2)), Err(RestoreError::Record { .. })));
         log.write(LogBatch { meta: vec![(ACCEPTED, None)], ..LogBatch::default() }).unwrap();
-        assert!(matches!(restore(&log, 3, applied(2)), Err(RestoreError::Missing(ACCEPTED))));
+        assert!(matches!(restore(&log, DISK, 3, applied(2)), Err(RestoreError::Missing(ACCEPTED))));
     }
 }

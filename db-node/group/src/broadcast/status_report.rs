@@ -3,10 +3,11 @@
 //! Each epoch is one line in the log of the member that began it, with the reason and what it changes; the others log that they
 //! joined it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agora_broadcast::{
-    CatchUp, Epoch, Health, Means, Member, MemberId, Outside, Reason, Slot, Standing, Status,
+    CatchUp, Epoch, Health, Means, Member, MemberId, MemberList, Outside, Reason, Slot, Standing, Status,
 };
 use tokio::sync::watch;
 
@@ -25,6 +26,7 @@ pub(super) struct StatusReport {
     epoch: Option<Epoch>,
     roster: Vec<MemberId>,
     standing: Option<Standing>,
+    members: Option<Arc<MemberList>>,
     dropped: u64,
 }
 
@@ -41,6 +43,7 @@ impl StatusReport {
             epoch: None,
             roster: Vec::new(),
             standing: None,
+            members: None,
             dropped: 0,
         };
         (report, status)
@@ -90,6 +93,11 @@ impl StatusReport {
     }
 
     fn log_changes(&mut self, status: &Status, dropped: u64) {
+        if self.members.as_ref() != Some(&status.members) {
+            let seats: Vec<_> = status.members.seats.iter().map(|seat| seat.disk).collect();
+            tracing::info!(?seats, changed = status.members.changed.0, "list of members");
+            self.members = Some(Arc::clone(&status.members));
+        }
         if self.standing.replace(status.standing) != Some(status.standing) {
             let wants = status.wants_change.map(|reason| self.reason(&reason));
             let (standing, silent) = (status.standing, self.list(&status.silent));
@@ -119,6 +127,9 @@ impl StatusReport {
     fn reason(&self, reason: &Reason) -> String {
         match reason {
             Reason::IncarnationGone { member, .. } => format!("{} started again", self.name(*member)),
+            Reason::DiskLost { member, .. } => {
+                format!("{} came back with a new disk", self.name(*member))
+            }
             Reason::Silent { member } => format!("{} is silent", self.name(*member)),
             Reason::HoldsUpSlot { member, slot } => format!("{} holds up slot {slot}", self.name(*member)),
             Reason::Unhealthy { member } => format!("{} is not healthy", self.name(*member)),
@@ -132,9 +143,7 @@ impl StatusReport {
         let not_ready_because = match (status.standing, &outside_because) {
             (Standing::Serving, _) => None,
             (_, Some(why)) => Some(why.clone()),
-            (Standing::CutOff | Standing::ChangingEpoch | Standing::CatchingUp, None) => {
-                Some("it is not in step with its group".into())
-            }
+            (_, None) => Some("it is not in step with its group".into()),
         };
         GroupStatus {
             not_ready_because,
@@ -149,6 +158,14 @@ impl StatusReport {
                 incarnation: status.incarnation.0,
                 epoch_reason: self.epoch_reason(status),
                 outside_because,
+                disk: status.disk.to_string(),
+                seats: status
+                    .members
+                    .seats
+                    .iter()
+                    .map(|seat| seat.disk.map(|disk| disk.to_string()))
+                    .collect(),
+                learners: status.learners.iter().map(|learner| learner.0.into()).collect(),
             }),
         }
     }
@@ -157,6 +174,13 @@ impl StatusReport {
 /// Why a member takes no turns, for people.
 fn because(outside: Outside) -> String {
     match outside {
+        Outside::Empty => {
+            "it knows of no group: it joins that of its peers, or founds one if all of them know of none, too"
+                .into()
+        }
+        Outside::Learns { at, upto } => {
+            format!("its disk is a new one, without a seat in the group yet: at slot {at} of {upto}")
+        }
         Outside::CutOff => "it hears no majority of its group".into(),
         Outside::CatchesUp(CatchUp { at, upto, by: Means::Log }) => {
             format!("it catches up from the logs of others: at slot {at} of {upto}")

@@ -30,6 +30,14 @@ impl Waiting {
         (self.me, self.incarnation)
     }
 
+    /// Requests go out in another incarnation from now on. What went out before may never be delivered here.
+    pub(super) fn begin(&mut self, incarnation: Incarnation) {
+        self.incarnation = incarnation;
+        let unknown = Failure::OutcomeUnknown("this node has lost its seat in the group meanwhile".into());
+        let requests = std::mem::take(&mut self.requests);
+        requests.into_values().for_each(|answers| answer_all(answers, &unknown));
+    }
+
     /// Requests under way.
     pub(super) fn requests(&self) -> usize {
         self.proposals.len() + self.requests.len()
@@ -108,9 +116,10 @@ mod tests {
             ids.iter().map(|id| Arc::new(Request { id: *id, commands: vec![Bytes::new()] })).collect();
         Delivery {
             slot: Slot(1),
-            epoch: agora_broadcast::Durable::founding(1, Incarnation(1)).accepted,
+            epoch: agora_broadcast::Epoch::FOUNDING,
             time_ms: 0,
             requests,
+            change: None,
         }
     }
 

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use agora_broadcast::{
-    Body, Entry, Envelope, Epoch, Health, History, Incarnation, MemberId, Message, Opinion, Reason, Request,
-    RequestId, RosterEntry, Sequence, Slot,
+    Body, Config, DiskId, Entry, Envelope, Epoch, Health, History, Incarnation, ListChange, MemberId,
+    MemberList, Message, Opinion, Reason, Request, RequestId, RosterEntry, Seat, Sequence, Slot,
 };
 use agora_proto::broadcast as pb;
 
@@ -36,8 +36,13 @@ pub(super) enum Malformed {
 type Result<T> = std::result::Result<T, Malformed>;
 
 pub(super) fn encode(message: &Message) -> pb::Frame {
-    let Envelope { incarnation, epoch, promised, acknowledged, sent } = message.envelope;
+    let Envelope { group, disk, incarnation, epoch, promised, acknowledged, sent } = message.envelope;
+    let ((disk_high, disk_low), (group_high, group_low)) = (halves(disk), halves(group));
     pb::Frame {
+        disk_high,
+        disk_low,
+        group_high,
+        group_low,
         incarnation: incarnation.0,
         epoch: Some(epoch_to(epoch)),
         promised: (promised != epoch).then(|| epoch_to(promised)),
@@ -50,6 +55,8 @@ pub(super) fn encode(message: &Message) -> pb::Frame {
 pub(super) fn decode(frame: pb::Frame) -> Result<Message> {
     let epoch = epoch(frame.epoch, "an epoch")?;
     let envelope = Envelope {
+        group: whole(frame.group_high, frame.group_low),
+        disk: whole(frame.disk_high, frame.disk_low),
         incarnation: incarnation(frame.incarnation)?,
         epoch,
         promised: if frame.promised.is_some() { self::epoch(frame.promised, "a promise")? } else { epoch },
@@ -98,18 +105,22 @@ fn body_to(body: &Body) -> pb::frame::Body {
             opinion: opinion_to(*opinion).into(),
         }),
         Body::Prepare { epoch } => To::Prepare(pb::Prepare { epoch: Some(epoch_to(*epoch)) }),
-        Body::Promise { epoch, accepted, history, health } => To::Promise(pb::Promise {
+        Body::Promise { epoch, accepted, history, members, health } => To::Promise(pb::Promise {
+            members: Some(members_to(members)),
             epoch: Some(epoch_to(*epoch)),
             accepted: Some(epoch_to(*accepted)),
             history: Some(history_to(history)),
             health: health_to(*health).into(),
         }),
-        Body::StartEpoch { epoch, roster, history } => To::StartEpoch(pb::StartEpoch {
+        Body::StartEpoch { epoch, roster, history, members } => To::StartEpoch(pb::StartEpoch {
+            members: Some(members_to(members)),
             epoch: Some(epoch_to(*epoch)),
             roster: roster.iter().map(seat_to).collect(),
             history: Some(history_to(history)),
         }),
         Body::AskEpoch => To::AskEpoch(pb::AskEpoch {}),
+        Body::AskEmpty => To::AskEmpty(pb::AskEmpty {}),
+        Body::Empty { founder } => To::Empty(pb::Empty { founder: Some(disk_to(*founder)) }),
     }
 }
 
@@ -161,14 +172,18 @@ fn body(body: pb::frame::Body) -> Result<Body> {
             epoch: epoch(it.epoch, "an epoch")?,
             accepted: epoch(it.accepted, "an accepted epoch")?,
             history: history(it.history)?,
+            members: members(it.members)?,
             health: health(it.health)?,
         },
         From::StartEpoch(it) => Body::StartEpoch {
             epoch: epoch(it.epoch, "an epoch")?,
             roster: it.roster.iter().map(seat).collect::<Result<_>>()?,
             history: history(it.history)?,
+            members: members(it.members)?,
         },
         From::AskEpoch(_) => Body::AskEpoch,
+        From::AskEmpty(_) => Body::AskEmpty,
+        From::Empty(it) => Body::Empty { founder: disk(it.founder)? },
     })
 }
 
@@ -195,6 +210,69 @@ fn epoch_to(epoch: Epoch) -> pb::Epoch {
 fn epoch(epoch: Option<pb::Epoch>, what: &'static str) -> Result<Epoch> {
     let epoch = epoch.ok_or(Malformed::Missing(what))?;
     Ok(Epoch { counter: number(epoch.counter, what)?, coordinator: member(epoch.coordinator)? })
+}
+
+fn halves(disk: DiskId) -> (u64, u64) {
+    #[allow(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+    let low = disk.0 as u64;
+    ((disk.0 >> 64) as u64, low)
+}
+
+fn whole(high: u64, low: u64) -> DiskId {
+    DiskId(u128::from(high) << 64 | u128::from(low))
+}
+
+fn disk_to(disk: DiskId) -> pb::Disk {
+    let (high, low) = halves(disk);
+    pb::Disk { high, low }
+}
+
+fn disk(disk: Option<pb::Disk>) -> Result<DiskId> {
+    let disk = disk.ok_or(Malformed::Missing("a disk"))?;
+    Ok(whole(disk.high, disk.low))
+}
+
+pub(super) fn members_to(members: &MemberList) -> pb::MemberList {
+    let seat =
+        |seat: &Seat| pb::member_list::Seat { disk: seat.disk.map(disk_to), generation: seat.generation };
+    pb::MemberList {
+        group: Some(disk_to(members.group)),
+        seats: members.seats.iter().map(seat).collect(),
+        changed: members.changed.0,
+    }
+}
+
+pub(super) fn members(members: Option<pb::MemberList>) -> Result<Arc<MemberList>> {
+    let members = members.ok_or(Malformed::Missing("a list of members"))?;
+    if members.seats.len() > usize::from(Config::MOST_MEMBERS) {
+        return Err(Malformed::OutOfRange("a list of members"));
+    }
+    let seat = |seat: pb::member_list::Seat| Seat {
+        disk: seat.disk.map(|disk| whole(disk.high, disk.low)),
+        generation: seat.generation,
+    };
+    Ok(Arc::new(MemberList {
+        group: disk(members.group)?,
+        seats: members.seats.into_iter().map(seat).collect(),
+        changed: slot(members.changed)?,
+    }))
+}
+
+pub(super) fn change_to(change: ListChange) -> pb::ListChange {
+    let (kind, member, disk) = match change {
+        ListChange::Remove { member, disk } => (pb::list_change::Kind::Remove, member, disk),
+        ListChange::Add { member, disk } => (pb::list_change::Kind::Add, member, disk),
+    };
+    pb::ListChange { kind: kind.into(), member: member.0.into(), disk: Some(disk_to(disk)) }
+}
+
+pub(super) fn change(change: pb::ListChange) -> Result<ListChange> {
+    let (member, disk) = (member(change.member)?, disk(change.disk)?);
+    match pb::list_change::Kind::try_from(change.kind) {
+        Ok(pb::list_change::Kind::Remove) => Ok(ListChange::Remove { member, disk }),
+        Ok(pb::list_change::Kind::Add) => Ok(ListChange::Add { member, disk }),
+        Ok(pb::list_change::Kind::Unspecified) | Err(_) => Err(Malformed::Unknown("a change of the list")),
+    }
 }
 
 fn seat_to(seat: &RosterEntry) -> pb::RosterEntry {
@@ -260,6 +338,7 @@ fn reason_to(reason: Reason) -> pb::ask_change::Reason {
             member: member.0.into(),
             incarnation: incarnation.0,
         }),
+        Reason::DiskLost { member } => to::Reason::DiskLost(to::DiskLost { member: member.0.into() }),
         Reason::Silent { member } => to::Reason::Silent(to::Silent { member: member.0.into() }),
         Reason::HoldsUpSlot { member, slot } => {
             to::Reason::HoldsUpSlot(to::HoldsUpSlot { member: member.0.into(), slot: slot.0 })
@@ -278,6 +357,7 @@ fn reason(reason: pb::ask_change::Reason) -> Result<Reason> {
         From::IncarnationGone(it) => {
             Reason::IncarnationGone { member: member(it.member)?, incarnation: incarnation(it.incarnation)? }
         }
+        From::DiskLost(it) => Reason::DiskLost { member: member(it.member)? },
         From::Silent(it) => Reason::Silent { member: member(it.member)? },
         From::HoldsUpSlot(it) => Reason::HoldsUpSlot { member: member(it.member)?, slot: slot(it.slot)? },
         From::Unhealthy(it) => Reason::Unhealthy { member: member(it.member)? },
@@ -328,8 +408,9 @@ fn sequence_to(sequence: &Sequence) -> pb::Sequence {
             _ => runs.push(pb::RequestRun { sender, incarnation, first_local_seq: id.local_seq, count: 1 }),
         }
     }
-    let Sequence { epoch, slot, time_ms, .. } = sequence;
-    pb::Sequence { epoch: Some(epoch_to(*epoch)), slot: slot.0, requests: runs, time_ms: *time_ms }
+    let Sequence { epoch, slot, time_ms, change, .. } = sequence;
+    let (epoch, change) = (Some(epoch_to(*epoch)), change.map(change_to));
+    pb::Sequence { epoch, slot: slot.0, requests: runs, time_ms: *time_ms, change }
 }
 
 fn sequence(sequence: pb::Sequence) -> Result<Sequence> {
@@ -349,12 +430,14 @@ fn sequence(sequence: pb::Sequence) -> Result<Sequence> {
         slot: slot(sequence.slot)?,
         requests,
         time_ms: number(sequence.time_ms, "a slot's time")?,
+        change: sequence.change.map(change).transpose()?,
     })
 }
 
 fn entry_to(entry: &Entry) -> pb::Entry {
-    let Sequence { epoch, slot, time_ms, .. } = entry.sequence;
-    pb::Entry { epoch: Some(epoch_to(epoch)), slot: slot.0, time_ms, bodies: requests_to(&entry.bodies) }
+    let Sequence { epoch, slot, time_ms, change, .. } = entry.sequence;
+    let (epoch, change) = (Some(epoch_to(epoch)), change.map(change_to));
+    pb::Entry { epoch, slot: slot.0, time_ms, bodies: requests_to(&entry.bodies), change }
 }
 
 fn entry(entry: pb::Entry) -> Result<Entry> {
@@ -364,6 +447,7 @@ fn entry(entry: pb::Entry) -> Result<Entry> {
         slot: slot(entry.slot)?,
         requests: bodies.iter().map(|body| body.id).collect(),
         time_ms: number(entry.time_ms, "a slot's time")?,
+        change: entry.change.map(change).transpose()?,
     };
     Ok(Entry { sequence, bodies })
 }

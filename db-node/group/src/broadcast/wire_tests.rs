@@ -24,6 +24,26 @@ fn any_request() -> impl Strategy<Value = Arc<Request>> {
     (any_id(), commands).prop_map(|(id, commands)| Arc::new(Request { id, commands }))
 }
 
+fn any_disk() -> impl Strategy<Value = DiskId> {
+    any::<u128>().prop_map(DiskId)
+}
+
+fn any_change() -> impl Strategy<Value = ListChange> {
+    (any::<u16>(), any_disk(), any::<bool>()).prop_map(|(member, disk, adds)| {
+        match (MemberId(member), adds) {
+            (member, true) => ListChange::Add { member, disk },
+            (member, false) => ListChange::Remove { member, disk },
+        }
+    })
+}
+
+fn any_members() -> impl Strategy<Value = Arc<MemberList>> {
+    let seat = (proptest::option::of(any_disk()), any::<u32>());
+    let seat = seat.prop_map(|(disk, generation)| Seat { disk, generation });
+    (any_disk(), vec(seat, 0..6), 0..MOST)
+        .prop_map(|(group, seats, changed)| Arc::new(MemberList { group, seats, changed: Slot(changed) }))
+}
+
 /// Ids in runs and out of them.
 fn any_sequence() -> impl Strategy<Value = Sequence> {
     let run = (any_id(), 1..5u64).prop_map(|(first, count)| {
@@ -31,12 +51,16 @@ fn any_sequence() -> impl Strategy<Value = Sequence> {
             .map(move |offset| RequestId { local_seq: (first.local_seq + offset) % MOST, ..first })
             .collect::<Vec<_>>()
     });
-    (any_epoch(), 0..MOST, vec(run, 0..5), 0..MOST).prop_map(|(epoch, slot, runs, time_ms)| Sequence {
-        epoch,
-        slot: Slot(slot),
-        requests: runs.concat(),
-        time_ms,
-    })
+    let change = proptest::option::of(any_change());
+    (any_epoch(), 0..MOST, vec(run, 0..5), 0..MOST, change).prop_map(
+        |(epoch, slot, runs, time_ms, change)| Sequence {
+            change,
+            epoch,
+            slot: Slot(slot),
+            requests: runs.concat(),
+            time_ms,
+        },
+    )
 }
 
 fn any_entry() -> impl Strategy<Value = Entry> {
@@ -68,6 +92,7 @@ fn any_reason() -> impl Strategy<Value = Reason> {
     prop_oneof![
         (member(), 0..MOST)
             .prop_map(|(member, it)| Reason::IncarnationGone { member, incarnation: Incarnation(it) }),
+        member().prop_map(|member| Reason::DiskLost { member }),
         member().prop_map(|member| Reason::Silent { member }),
         (member(), 0..MOST).prop_map(|(member, slot)| Reason::HoldsUpSlot { member, slot: Slot(slot) }),
         member().prop_map(|member| Reason::Unhealthy { member }),
@@ -114,41 +139,54 @@ fn any_body() -> impl Strategy<Value = Body> {
             }),
         ];
     let opinion = prop_oneof![Just(Opinion::Agree), Just(Opinion::Disagree)];
-    let change =
-        prop_oneof![
-            (0..MOST, any_reason(), slot()).prop_map(|(question, reason, last)| Body::AskChange {
-                question,
-                reason,
-                last
-            }),
-            (incarnation(), 0..MOST, opinion).prop_map(|(asker, question, opinion)| Body::AnswerChange {
-                asker,
-                question,
-                opinion
-            }),
-            any_epoch().prop_map(|epoch| Body::Prepare { epoch }),
-            (any_epoch(), any_epoch(), any_history(), any_health()).prop_map(
-                |(epoch, accepted, history, health)| Body::Promise { epoch, accepted, history, health }
-            ),
-            (any_epoch(), any_roster(), any_history())
-                .prop_map(|(epoch, roster, history)| Body::StartEpoch { epoch, roster, history }),
-            Just(Body::AskEpoch),
-        ];
+    let change = prop_oneof![
+        (0..MOST, any_reason(), slot()).prop_map(|(question, reason, last)| Body::AskChange {
+            question,
+            reason,
+            last
+        }),
+        (incarnation(), 0..MOST, opinion).prop_map(|(asker, question, opinion)| Body::AnswerChange {
+            asker,
+            question,
+            opinion
+        }),
+        any_epoch().prop_map(|epoch| Body::Prepare { epoch }),
+        (any_epoch(), any_epoch(), any_history(), any_members(), any_health()).prop_map(
+            |(epoch, accepted, history, members, health)| Body::Promise {
+                epoch,
+                accepted,
+                history,
+                members,
+                health
+            }
+        ),
+        (any_epoch(), any_roster(), any_history(), any_members()).prop_map(
+            |(epoch, roster, history, members)| Body::StartEpoch { epoch, roster, history, members }
+        ),
+        Just(Body::AskEmpty),
+        any_disk().prop_map(|founder| Body::Empty { founder }),
+        Just(Body::AskEpoch),
+    ];
     prop_oneof![data, change]
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
     let envelope = (0..MOST, any_epoch(), any_epoch(), 0..MOST, 0..MOST);
-    (envelope, any_body()).prop_map(|((incarnation, epoch, promised, acknowledged, sent), body)| Message {
-        envelope: Envelope {
-            incarnation: Incarnation(incarnation),
-            epoch,
-            promised,
-            acknowledged: Slot(acknowledged),
-            sent,
+    let disks = (any_disk(), any_disk());
+    (disks, envelope, any_body()).prop_map(
+        |((group, disk), (incarnation, epoch, promised, acknowledged, sent), body)| Message {
+            envelope: Envelope {
+                group,
+                disk,
+                incarnation: Incarnation(incarnation),
+                epoch,
+                promised,
+                acknowledged: Slot(acknowledged),
+                sent,
+            },
+            body,
         },
-        body,
-    })
+    )
 }
 
 proptest! {
@@ -190,6 +228,6 @@ proptest! {
 fn a_sequence_that_claims_to_list_billions_of_requests_is_refused() {
     let run = pb::RequestRun { sender: 1, incarnation: 1, first_local_seq: 1, count: u32::MAX };
     let epoch = Some(pb::Epoch { counter: 1, coordinator: 0 });
-    let sequence = pb::Sequence { epoch, slot: 1, requests: vec![run; 3], time_ms: 0 };
+    let sequence = pb::Sequence { epoch, slot: 1, requests: vec![run; 3], time_ms: 0, change: None };
     assert_eq!(super::sequence(sequence), Err(Malformed::OutOfRange("a sequence's length")));
 }

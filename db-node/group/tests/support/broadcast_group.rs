@@ -107,6 +107,11 @@ impl Group {
         tokio::time::timeout(PATIENCE, running.failed()).await.unwrap()
     }
 
+    /// Deletes the data directory of a member that is stopped.
+    pub fn delete(&self, index: usize) {
+        std::fs::remove_dir_all(self.root.path().join(&self.members[index].0)).unwrap();
+    }
+
     pub async fn restart(&mut self, index: usize) {
         let deadline = Instant::now() + PATIENCE;
         let listener = loop {
