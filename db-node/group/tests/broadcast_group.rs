@@ -63,6 +63,9 @@ async fn commands_through_any_member_are_applied_once_and_seen_by_all() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_command_or_no_query_is_refused_and_changes_nothing() {
     let group = Group::start(3).await;
+    for member in 0..3 {
+        assert_eq!(group.value(member, "a").await, 0, "each has joined the group");
+    }
     let malformed = |result| matches!(result, Err(Failure::Malformed(_)));
     assert!(malformed(group.handle(0).execute(Bytes::from_static(b"\xff")).await));
     assert!(malformed(group.handle(1).query(Bytes::from_static(b"\xff")).await));

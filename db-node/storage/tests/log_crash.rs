@@ -22,6 +22,9 @@ fn segment(root: &Path, number: u64) -> PathBuf {
     root.join("log").join(format!("{number:016x}.log"))
 }
 
+/// What a frame may end with, and `end` does not see.
+const FRAME_END: [u8; 16] = [0; 16];
+
 /// Where the content of a segment ends, before the zeros.
 fn end(path: &Path) -> usize {
     fs::read(path).unwrap().iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
@@ -234,7 +237,10 @@ proptest! {
         let written = end(&path);
         let place = |index: &Index| durable + index.index(written - durable + 1);
         change(&path, |bytes| match &crash {
-            Crash::CutAt(at) => bytes.truncate(place(at)),
+            Crash::CutAt(at) => {
+                bytes.truncate(place(at));
+                bytes.extend(FRAME_END);
+            }
             Crash::ZeroesFrom(from, to) => {
                 let (from, to) = (place(from), place(to));
                 bytes[from.min(to)..from.max(to)].fill(0);
