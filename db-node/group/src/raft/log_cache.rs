@@ -63,7 +63,7 @@ impl LogCache {
         let skip = usize::try_from(start.saturating_sub(self.first_in_memory())).unwrap_or(usize::MAX);
         let mut bytes = 0;
         let until = |entry: &&Entry| {
-            let fits = entry.log_id.index < end && bytes < max_bytes;
+            let fits = entry.log_id.index < end && (bytes == 0 || bytes < max_bytes);
             bytes += entry_bytes(entry);
             fits
         };
@@ -166,6 +166,7 @@ mod tests {
         cache.append(&(0..10).map(|index| entry(index, 1000)).collect::<Vec<_>>());
         assert_eq!(indexes(&cache.read(3, 6, usize::MAX)), [3, 4, 5]);
         assert_eq!(indexes(&cache.read(3, 6, 1)), [3]);
+        assert_eq!(indexes(&cache.read(3, 6, 0)), [3]);
         assert_eq!(indexes(&cache.read(8, 20, usize::MAX)), [8, 9]);
     }
 

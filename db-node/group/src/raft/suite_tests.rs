@@ -3,12 +3,14 @@
 use agora_machine::{Change, CorruptRecord, Malformed, Record, StateMachine, Timestamp};
 use agora_storage::{Directory, Identity};
 use bytes::Bytes;
+use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
 use openraft::testing::{StoreBuilder, Suite};
+use openraft::{EntryPayload, LeaderId, RaftLogReader};
 use tokio::sync::watch;
 
 use super::log_store::LogStore;
 use super::state_machine::StateMachineStore;
-use super::types::{StorageError, TypeConfig};
+use super::types::{Entry, LogId, StorageError, TypeConfig};
 use crate::replica::Replica;
 
 /// The suite cares for positions and memberships, not for what is applied.
@@ -56,4 +58,17 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachineStore<Nothing>, tempfile::Te
 #[test]
 fn openrafts_storage_suite_passes() {
     Suite::test_all(Builder).unwrap();
+}
+
+/// openraft's suite truncates all or nothing.
+#[tokio::test]
+async fn what_comes_before_a_truncation_stays_and_goes_on() {
+    let entry =
+        |index| Entry { log_id: LogId::new(LeaderId::new(1, 1.into()), index), payload: EntryPayload::Blank };
+    let (_root, mut log, _machine) = Builder.build().await.unwrap();
+    log.blocking_append((0..10).map(entry)).await.unwrap();
+    log.truncate(entry(7).log_id).await.unwrap();
+    assert_eq!(log.get_log_state().await.unwrap().last_log_id, Some(entry(6).log_id));
+    log.blocking_append((7..9).map(entry)).await.unwrap();
+    assert_eq!(log.try_get_log_entries(0..20).await.unwrap(), (0..9).map(entry).collect::<Vec<_>>());
 }
