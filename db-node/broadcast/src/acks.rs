@@ -104,6 +104,7 @@ impl Member {
 
     /// The accepted epoch is durable, with all that it started from.
     pub(crate) fn accept_is_durable(&mut self, epoch: Epoch, slot: Slot) {
+        self.founding.is_in_group = true;
         if epoch != self.accepted {
             return;
         }

@@ -2,9 +2,13 @@
 //! knows of no group. So a member that lost its disk never founds a second group while any other remembers the first.
 //!
 //! Whoever tells a founder that it knows of none is bound to that founder's disk, durably and before it says so: from then on it
-//! takes no seat in a group that another disk founded. Hence, once all have answered, no group that an earlier disk of the founder
-//! may have founded, and lost with itself, can come to life beside the new one. A bond ends when its founder itself is seen in a
-//! group, since then it founds none.
+//! joins no group that another disk founded. Hence, once all have answered, no group that an earlier disk of the founder may have
+//! founded, and lost with itself, can come to life beside the new one.
+//!
+//! A bond ends when it is certain that its founder founds nothing: it is seen in a group itself; or a majority of all members is
+//! in one that it did not found. For who is in a group never says to be empty, and was not bound to that founder or knew as
+//! much already; and that each of a majority comes back with another disk and says so is excluded, since only a
+//! minority loses its disks. A member tells that it is in a group once that is durable.
 //!
 //! The group is named by its founder's disk, and all messages carry that name. Everybody else joins like any member that is
 //! behind: by the news of the epoch. Whose disk the founding list names has a seat at once; it can't have forgotten anything,
@@ -18,7 +22,7 @@ use crate::log::Log;
 use crate::member::Member;
 use crate::members::MemberList;
 use crate::message::{Body, Envelope};
-use crate::port::{Base, Write};
+use crate::port::{Base, Durable, Write};
 use crate::rules::Rule;
 
 /// The member that founds the group.
@@ -32,14 +36,15 @@ pub(crate) struct Founding {
     /// The founder that this member last told so, or is about to.
     bound: Option<DiskId>,
     durable_bond: Option<DiskId>,
-    /// The group in which that founder was seen.
-    released_to: Option<DiskId>,
+    /// That this member is in a group is durable.
+    pub(crate) is_in_group: bool,
 }
 
 impl Founding {
-    pub(crate) fn new(members: u16, bound: Option<DiskId>, now: Duration) -> Self {
-        let answers = vec![None; usize::from(members)];
-        Founding { answers, ask_due: now, bound, durable_bond: bound, released_to: None }
+    pub(crate) fn new(durable: &Durable, members: u16, now: Duration) -> Self {
+        let (answers, bound) = (vec![None; usize::from(members)], durable.bound);
+        let is_in_group = durable.accepted.counter > 0;
+        Founding { answers, ask_due: now, bound, durable_bond: bound, is_in_group }
     }
 }
 
@@ -74,7 +79,7 @@ impl Member {
         } else if self.founding.durable_bond == Some(founder) {
             self.send(FOUNDER, Body::Empty { founder });
         } else if self.founding.bound != Some(founder) {
-            (self.founding.bound, self.founding.released_to) = (Some(founder), None);
+            self.founding.bound = Some(founder);
             self.persist(vec![Write::Bind(founder)], Then::Bound(founder));
         }
     }
@@ -125,18 +130,15 @@ impl Member {
         self.enter_founded_epoch();
     }
 
-    /// A message of the founder that this member is bound to shows it in a group: it founds no other.
-    pub(crate) fn see_founder(&mut self, envelope: &Envelope) {
-        if self.founding.bound == Some(envelope.disk) && envelope.group != DiskId(0) {
-            self.founding.released_to = Some(envelope.group);
-        }
-    }
-
     /// Whether this member, which knows of no group, may join the one with this list.
     pub(crate) fn may_join(&self, list: &MemberList) -> bool {
-        let Founding { bound, released_to, .. } = &self.founding;
-        let is_free = bound.is_none_or(|founder| founder == list.group) || *released_to == Some(list.group);
-        is_free || !list.names(self.me, self.disk_id) || !self.config.keeps(Rule::FoundersAreBound)
+        let Some(founder) = self.founding.bound.filter(|_| self.config.keeps(Rule::FoundersAreBound)) else {
+            return true;
+        };
+        let is_in = |peer: &MemberId| self.peers.get(*peer).group == list.group;
+        let its_founder_is_in = self.disk_of(FOUNDER) == Some(founder) && is_in(&FOUNDER);
+        let in_group = self.peer_ids().filter(is_in).count();
+        founder == list.group || its_founder_is_in || in_group >= self.config.majority()
     }
 
     /// Once this member's seat is committed, it raises its incarnation above those of all disks that had the seat before.

@@ -63,6 +63,7 @@ impl Member {
     pub fn new(config: Config, durable: Durable, now: Now) -> Self {
         assert!(config.check().is_ok(), "see Config::check");
         let members = config.members;
+        let founding = Founding::new(&durable, members, now.monotonic);
         let mut log = Log::new(members, durable.base);
         for entry in durable.entries {
             assert!(log.append(entry).is_ok(), "the log on disk is broken: see Durable::check");
@@ -94,7 +95,7 @@ impl Member {
             reads: Reads::default(),
             peers: Peers::new(members, now.monotonic),
             change: Change::new(durable.promised.max(durable.accepted), now.monotonic),
-            founding: Founding::new(members, durable.bound, now.monotonic),
+            founding,
             heartbeat_due: now.monotonic,
             log,
             pending,
@@ -201,11 +202,12 @@ impl Member {
     fn observe(&mut self, from: MemberId, envelope: &Envelope) -> bool {
         let (mine, theirs) = (self.list().group, envelope.group);
         let is_foreign = mine != DiskId(0) && theirs != DiskId(0) && mine != theirs;
-        if is_foreign || !self.hears_disk(from, envelope.disk) {
+        // Its group is not on its disk yet.
+        let is_unsettled = theirs == DiskId(0) && envelope.epoch.counter > 0;
+        if is_foreign || is_unsettled || !self.hears_disk(from, envelope.disk) {
             self.counters.stale += 1;
             return false;
         }
-        self.see_founder(envelope);
         let known = self.peers.get(from).incarnation;
         if envelope.incarnation < known {
             self.counters.stale += 1;
@@ -285,7 +287,7 @@ impl Member {
 
     fn envelope(&self) -> Envelope {
         Envelope {
-            group: self.list().group,
+            group: if self.founding.is_in_group { self.list().group } else { DiskId(0) },
             disk: self.disk_id,
             incarnation: self.incarnation,
             epoch: self.accepted,

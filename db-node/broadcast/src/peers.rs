@@ -21,6 +21,8 @@ pub(crate) struct Peers {
 pub(crate) struct Peer {
     /// The disk that it speaks from. What else is known of it is known of that disk.
     pub(crate) disk: Option<DiskId>,
+    /// The group that it is in; 0 if it knows of none.
+    pub(crate) group: DiskId,
     /// The latest that was heard; 0 before the first message.
     pub(crate) incarnation: Incarnation,
     /// The highest epoch that it said to have accepted, in this incarnation.
@@ -89,6 +91,7 @@ impl Peer {
         let nothing = Epoch { counter: 0, coordinator: MemberId(0) };
         Peer {
             disk: None,
+            group: DiskId(0),
             incarnation: Incarnation(0),
             epoch: nothing,
             acknowledged: Slot(0),
@@ -129,11 +132,6 @@ impl Peers {
         others.map(|(_, peer)| peer).any(|peer| peer.told < acknowledged)
     }
 
-    /// Whether the member was heard at all since the start.
-    pub(crate) fn was_heard(&self, member: MemberId) -> bool {
-        self.get(member).last_heard.is_some()
-    }
-
     /// A member begins to speak from another disk: what was known of it was known of its last one.
     pub(crate) fn speaks_from(&mut self, member: MemberId, disk: DiskId) {
         let peer = self.get_mut(member);
@@ -151,6 +149,7 @@ impl Peers {
             peer.awaits = Slot(0);
             peer.lost = None;
         }
+        peer.group = envelope.group;
         peer.last_heard = Some(now);
         if peer.lost.is_some_and(|lost| now >= lost + timing.lost_grace) {
             peer.lost = None;

@@ -66,6 +66,8 @@ enum Command {
     Restart(Id),
     /// A member loses its disk, and starts with an empty one.
     LoseDisk(Id),
+    /// The disk that a member lost last turns up again, and the member starts from that.
+    ReturnDisk(Id),
     /// The connections to a member break: all others notice.
     Disconnect(Id),
     /// A member does nothing for this long.
@@ -223,6 +225,7 @@ impl goldenscript::Runner for Script {
                 self.world = Some(world);
             }
             Command::LoseDisk(id) => self.world()?.lose_disk(id.0),
+            Command::ReturnDisk(id) => self.world()?.return_disk(id.0),
             Command::Disconnect(id) => {
                 let world = self.world()?;
                 for other in world.members().filter(|other| *other != id.0) {
@@ -335,4 +338,11 @@ scenarios![
     a_member_that_lost_its_disk_is_taken_in_again,
     a_member_that_lost_its_disk_does_not_vote,
     a_founder_that_lost_its_disk_founds_no_second_group,
+    a_bond_to_a_lost_founder_ends_when_a_majority_is_in_a_group,
+    a_longer_log_may_ask_for_an_epoch_whatever_the_shorter_one_says_of_seats,
+    a_lost_disk_that_turns_up_again_has_to_be_taken_in_too,
+    two_lost_disks_of_five_are_replaced_one_after_the_other,
+    a_disk_is_lost_while_the_epoch_changes,
+    a_learner_that_crashes_goes_on_where_it_was,
+    a_coordinator_that_dies_with_what_only_it_had_is_replaced,
 ];

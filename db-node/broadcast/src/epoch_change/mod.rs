@@ -140,12 +140,12 @@ impl Member {
         }
     }
 
-    /// No change is under way that this member takes part in, and it has not just agreed to someone else's.
+    /// It has not asked already, and has not just agreed to someone else's change. It may be on its way into an epoch and wait
+    /// for a log that nobody has any more: that is a reason once it takes too long.
     fn is_free_to_ask(&self) -> bool {
         let change = &self.change;
         change.question.is_none()
             && change.preparation.is_none()
-            && change.transition.is_none()
             && !change.agreed.is_some_and(|agreed| self.still_holds(agreed))
             && self.hears_majority()
     }

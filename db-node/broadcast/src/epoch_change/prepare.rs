@@ -183,8 +183,10 @@ impl Member {
         let Some(preparation) = &mut self.change.preparation else { return };
         let (epoch, answered) = (preparation.epoch, preparation.answered());
         if now >= preparation.ends {
-            self.change.preparation = None;
-            self.back_off();
+            self.decide_if_ready();
+            if self.change.preparation.take().is_some() {
+                self.back_off();
+            }
             return;
         }
         if now >= preparation.retry {
@@ -208,8 +210,9 @@ impl Member {
             return;
         }
         let grace_ends = preparation.majority_since.unwrap_or(now) + self.config.timing.promise_grace;
+        let grace_ends = grace_ends.min(preparation.ends);
         let is_expected = |member: &MemberId| {
-            self.peers.was_heard(*member)
+            self.peers.get(*member).group == self.list().group
                 && self.counts(*member)
                 && !self.is_silent(*member)
                 && blamed(preparation.reason) != Some(*member)

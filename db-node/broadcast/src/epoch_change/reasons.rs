@@ -116,7 +116,9 @@ impl Member {
         // Who is far behind would have to fetch a lot before the epoch could begin.
         let lags = envelope.epoch < self.accepted
             || (envelope.epoch == self.accepted && self.lags(last, self.log.last()));
-        if lags || !self.counts(from) || (self.is_changing_epoch() && !is_stuck) {
+        // Whose log is longer may have a seat by a slot that this member lacks.
+        let may_ask = self.counts(from) || last > self.log.last();
+        if lags || !may_ask || (self.is_changing_epoch() && !is_stuck) {
             return Opinion::Disagree;
         }
         let agrees = match reason {

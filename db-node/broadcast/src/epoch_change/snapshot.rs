@@ -32,9 +32,6 @@ impl Member {
         if let Some(local_seq) = base.sequenced.get(&(self.me, self.incarnation)) {
             self.own.delivered(*local_seq);
         }
-        if self.is_empty() && !self.may_join(&base.members) {
-            return;
-        }
         self.skip_delivery_to(base.slot);
         if self.change.transition.is_some() {
             self.take_snapshot_into_transition(epoch, &base);

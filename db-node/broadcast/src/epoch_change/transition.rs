@@ -133,10 +133,10 @@ impl Member {
                 return;
             }
         };
-        let whole = self.whole_log(&start);
-        if self.is_empty() && whole.as_ref().is_some_and(|base| !self.may_join(&base.members)) {
+        if self.is_empty() && !self.may_join(&start.first) {
             return;
         }
+        let whole = self.whole_log(&start);
         if start.epoch > self.promised && from != Some(start.target.last()) {
             self.raise_promise(start.epoch);
         }

@@ -13,8 +13,8 @@ use super::disk::Disk;
 /// What is true of the group as a whole, gathered from all that its members do.
 #[derive(Default)]
 pub struct Checker {
-    /// What was sent, by whom it was first proposed.
-    sent: HashMap<RequestId, Arc<Request>>,
+    /// What was sent, by whom it was first proposed, in which group.
+    sent: HashMap<(DiskId, RequestId), Arc<Request>>,
     /// What was delivered, slot by slot, whoever delivered it first.
     delivered: Vec<Delivery>,
     delivered_ids: BTreeSet<RequestId>,
@@ -32,8 +32,8 @@ pub struct Checker {
 }
 
 impl Checker {
-    pub fn sent(&mut self, request: Arc<Request>) {
-        let before = self.sent.insert(request.id, request);
+    pub fn sent(&mut self, group: DiskId, request: Arc<Request>) {
+        let before = self.sent.insert((group, request.id), request);
         assert!(before.is_none(), "validity: a request's id was given out twice");
     }
 
@@ -99,10 +99,11 @@ impl Checker {
             self.check_request(request);
         }
         self.delivered.push(delivery.clone());
-        self.check_durable(delivery.slot, disks);
+        // In force from this slot on.
         if let Some(change) = delivery.change {
             self.list_changes(change);
         }
+        self.check_durable(delivery.slot, disks);
     }
 
     /// The committed list changes by one seat, and each change fits the one before.
@@ -125,7 +126,8 @@ impl Checker {
     }
 
     fn check_request(&mut self, request: &Arc<Request>) {
-        let sent = self.sent.get(&request.id).expect("validity: nobody sent this");
+        let group = self.members.as_ref().map(|members| members.group).unwrap_or_default();
+        let sent = self.sent.get(&(group, request.id)).expect("validity: nobody sent this");
         assert_eq!(sent, request, "validity: it was sent otherwise");
         assert!(self.delivered_ids.insert(request.id), "integrity: {} is delivered twice", request.id);
         let RequestId { sender, incarnation, local_seq } = request.id;

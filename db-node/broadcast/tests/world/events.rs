@@ -49,6 +49,10 @@ pub(super) enum Event {
         node: MemberId,
         start: u64,
     },
+    LoseDisk {
+        node: MemberId,
+        start: u64,
+    },
     Restart {
         node: MemberId,
         start: u64,

@@ -4,6 +4,8 @@
 pub mod checker;
 pub mod disk;
 mod events;
+#[allow(dead_code, reason = "not every test loses disks")]
+pub mod loss;
 pub mod network;
 mod outputs;
 #[allow(dead_code, reason = "scenarios make their own schedules")]
@@ -242,26 +244,6 @@ impl World {
         self.start(id);
     }
 
-    /// A member loses its disk, and with it all that it ever stored. It starts again with an empty one.
-    pub fn lose_disk(&mut self, id: MemberId) {
-        let applied = self.node(id).disk.applied;
-        if self.is_up(id) {
-            self.crash_keeping(id, 0, applied);
-        }
-        self.disks += 1;
-        let empty = Disk::empty(DiskId(self.disks));
-        self.trace.note(self.now, || format!("{id} loses its disk, and starts with an empty one"));
-        let node = self.node_mut(id);
-        let lost = std::mem::replace(&mut node.disk, empty);
-        node.lost.push(lost);
-        self.start(id);
-    }
-
-    /// Whether a member's disk has a seat, as far as the delivered slots say.
-    pub fn has_seat(&self, id: MemberId) -> bool {
-        self.checker.names(id, self.node(id).disk.durable.disk)
-    }
-
     /// Tells a member that its connection to a peer broke.
     pub fn lose_peer(&mut self, node: MemberId, peer: MemberId, after: Duration) {
         let start = self.node(node).start;
@@ -311,6 +293,7 @@ impl World {
             | Event::SnapshotArrives { node, start, .. }
             | Event::Lost { node, start, .. }
             | Event::Crash { node, start }
+            | Event::LoseDisk { node, start }
             | Event::Restart { node, start } => (*node, Some(*start)),
         };
         let now = self.now;
@@ -361,7 +344,8 @@ impl World {
                 let after = Duration::from_micros(self.dice(id).random_range(0..20_000));
                 self.schedule(after, Event::Restart { node: id, start });
             }
-            Event::Restart { .. } => {}
+            Event::LoseDisk { .. } if self.may_lose_disk(id) => self.lose_disk(id),
+            Event::LoseDisk { .. } | Event::Restart { .. } => {}
         }
     }
 

@@ -36,7 +36,9 @@ impl World {
             Output::Deliver(delivery) => self.delivered(id, &delivery),
             Output::Proposed { request, .. } => {
                 let body = Request { id: request, commands: proposed.to_vec() };
-                self.checker.sent(Arc::new(body));
+                let member = self.node(id).member.as_ref();
+                let group = member.map(|member| member.status().members.group).unwrap_or_default();
+                self.checker.sent(group, Arc::new(body));
                 self.node_mut(id).unanswered.insert(request);
             }
             Output::ProposalRefused { why, .. } => {
@@ -100,11 +102,15 @@ impl World {
         let place = Place::DelicateWrite { node: id, number: node.delicate_writes };
         let ambush = self.quirks.at(place, |dice| {
             let after = (sync_time + Duration::from_millis(1)).mul_f64(dice.random_range(0.0..2.0));
-            dice.random_ratio(permille, 1000).then_some(Quirk::Crash(after))
+            let with_disk = dice.random_ratio(1, 8);
+            let ambush = if with_disk { Quirk::LoseDisk(after) } else { Quirk::Crash(after) };
+            dice.random_ratio(permille, 1000).then_some(ambush)
         });
-        if let Some(Quirk::Crash(after)) = ambush {
-            let start = self.node(id).start;
-            self.schedule(after, Event::Crash { node: id, start });
+        let start = self.node(id).start;
+        match ambush {
+            Some(Quirk::Crash(after)) => self.schedule(after, Event::Crash { node: id, start }),
+            Some(Quirk::LoseDisk(after)) => self.schedule(after, Event::LoseDisk { node: id, start }),
+            _ => {}
         }
     }
 

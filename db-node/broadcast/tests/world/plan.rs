@@ -30,6 +30,8 @@ pub struct Plan {
     pub quirks: Option<BTreeMap<Place, Quirk>>,
     /// When the faults stop.
     pub end: Duration,
+    /// Who stays away for a while after that, if the others can go on.
+    pub absent: Vec<MemberId>,
 }
 
 /// How likely faults are that happen by chance, and how the group is set up.
@@ -99,6 +101,10 @@ pub enum Deed {
     LoseDisk {
         who: MemberId,
     },
+    /// The disk that a member lost last turns up again.
+    ReturnDisk {
+        who: MemberId,
+    },
     /// Links are cut, each in one direction.
     Cut {
         links: Vec<(MemberId, MemberId)>,
@@ -147,7 +153,8 @@ impl Plan {
             }
         }
         deeds.sort_by_key(|(at, _)| *at);
-        Plan { seed, members, founded, temper, deeds, quirks: None, end: at }
+        let absent = drawing.absent();
+        Plan { seed, members, founded, temper, deeds, quirks: None, end: at, absent }
     }
 }
 
@@ -211,6 +218,13 @@ impl Drawing {
         MemberId(self.random.random_range(0..self.members))
     }
 
+    /// Nobody, or a few.
+    fn absent(&mut self) -> Vec<MemberId> {
+        let count = self.random.random_range(0..=usize::from(self.members / 2));
+        let all: Vec<_> = self.all().collect();
+        all.choose_multiple(&mut self.random, count).copied().collect()
+    }
+
     /// All start for the first time, in any order.
     fn starts(&mut self) -> Vec<(Duration, Deed)> {
         let late = *[0, 20, 1000].choose(&mut self.random).unwrap();
@@ -233,7 +247,7 @@ impl Drawing {
 
     fn fault(&mut self) -> Vec<Deed> {
         let who = self.any();
-        let deed = match self.random.random_range(0..17) {
+        let deed = match self.random.random_range(0..18) {
             0 | 1 => self.crash(who),
             2..5 => return vec![Deed::Restart { who }, Deed::Read { at: who }],
             5 => return self.all().map(|who| self.crash(who)).collect(),
@@ -250,6 +264,7 @@ impl Drawing {
             }
             13 => Deed::Disconnect { who, from: self.any() },
             14 | 15 => Deed::LoseDisk { who },
+            16 => Deed::ReturnDisk { who },
             _ => Deed::Bounce { who },
         };
         vec![deed]
@@ -305,6 +320,7 @@ impl fmt::Display for Deed {
             Deed::Restart { who } => write!(f, "{who} starts again"),
             Deed::Bounce { who } => write!(f, "{who} crashes, and soon starts again"),
             Deed::LoseDisk { who } => write!(f, "{who} loses its disk, if not too many are lost"),
+            Deed::ReturnDisk { who } => write!(f, "{who} gets back the disk that it lost last, if it may"),
             Deed::Cut { links } => {
                 write!(f, "cut:")?;
                 links.iter().try_for_each(|(from, to)| write!(f, " {from}→{to}"))
@@ -326,6 +342,13 @@ impl fmt::Display for Plan {
         for (at, deed) in &self.deeds {
             writeln!(f, "{:>9.3} ms  {deed}", at.as_secs_f64() * 1e3)?;
         }
+        for who in &self.absent {
+            writeln!(
+                f,
+                "{:>9.3} ms  {who} stays away for a while, if the others can go on",
+                self.end.as_secs_f64() * 1e3
+            )?;
+        }
         for (place, quirk) in self.quirks.iter().flatten() {
             writeln!(f, "{:>12}  {}", "by chance", quirk_at(place, quirk))?;
         }
@@ -344,6 +367,9 @@ fn quirk_at(place: &Place, quirk: &Quirk) -> String {
         },
         (Place::DelicateWrite { node, number }, Quirk::Crash(after)) => {
             format!("{node} crashes {after:?} after its delicate write {number}")
+        }
+        (Place::DelicateWrite { node, number }, Quirk::LoseDisk(after)) => {
+            format!("{node} loses its disk {after:?} after its delicate write {number}, if it may")
         }
         (place, quirk) => format!("{place:?}: {quirk:?}"),
     }

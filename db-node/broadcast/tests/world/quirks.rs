@@ -27,6 +27,8 @@ pub enum Quirk {
     Copies(Vec<u32>),
     /// The member crashes after this time.
     Crash(Duration),
+    /// The member's disk is lost after this time.
+    LoseDisk(Duration),
 }
 
 pub struct Quirks {

@@ -54,7 +54,7 @@ pub fn go_through(world: &mut World, plan: &Plan) {
         act(world, deed);
     }
     world.run_until(start + plan.end);
-    settle(world);
+    settle(world, &plan.absent);
 }
 
 fn act(world: &mut World, deed: &Deed) {
@@ -71,8 +71,9 @@ fn act(world: &mut World, deed: &Deed) {
         }
         Deed::Restart { who } => world.restart(*who),
         Deed::Bounce { who } => world.bounce(*who),
-        Deed::LoseDisk { who } if may_lose_disk(world, *who) => world.lose_disk(*who),
-        Deed::LoseDisk { .. } => {}
+        Deed::LoseDisk { who } if world.may_lose_disk(*who) => world.lose_disk(*who),
+        Deed::ReturnDisk { who } if world.may_return_disk(*who) => world.return_disk(*who),
+        Deed::LoseDisk { .. } | Deed::ReturnDisk { .. } => {}
         Deed::Cut { links } => links.iter().for_each(|(from, to)| world.network.cut(*from, *to)),
         Deed::Heal => world.network.heal(),
         Deed::Pause { who, time } => world.node_mut(*who).paused_until = world.now + *time,
@@ -86,37 +87,40 @@ fn act(world: &mut World, deed: &Deed) {
     }
 }
 
-/// A majority of disks is never lost at once; and before anything is delivered just one, since what a group that nobody
-/// remembers told a learner stays with that learner.
-fn may_lose_disk(world: &World, who: MemberId) -> bool {
-    let without_seat = |id: &MemberId| *id == who || !world.has_seat(*id);
-    let lost = world.members().filter(without_seat).count();
-    let members = world.nodes.len();
-    match world.checker.last_delivered() {
-        Slot(0) => members > 2 && world.nodes.iter().all(|node| node.lost.is_empty()),
-        _ => members - lost > members / 2,
-    }
-}
-
-/// The faults stop: everything must come to an end.
-fn settle(world: &mut World) {
+/// The faults stop, but some members stay away: what the others want must come to an end. Then those are back, and everything must.
+fn settle(world: &mut World, absent: &[MemberId]) {
     world.network.heal();
     world.network.delay.end = world.network.delay.start + ms(1);
     (world.network.lost_permille, world.network.doubled_permille, world.network.late_permille) = (0, 0, 0);
     world.ambush_permille = 0;
     world.quirks.stop();
     for member in world.members() {
-        world.restart(member);
         let node = world.node_mut(member);
         node.sync_time = ms(1);
         node.clock_offset_ms = 0;
         node.paused_until = Duration::ZERO;
     }
+    if world.may_be_absent(absent) {
+        absent.iter().for_each(|member| world.crash(*member));
+        let present: Vec<_> = world.members().filter(|member| !absent.contains(member)).collect();
+        come_to_an_end(world, &present);
+    }
+    let all: Vec<_> = world.members().collect();
+    come_to_an_end(world, &all);
+    let seats = world.nodes.iter().map(Node::seat);
+    for slot in 1..=world.checker.last_delivered().0 {
+        world.checker.check_durable(Slot(slot), seats.clone());
+    }
+}
+
+/// These members are up, and have nothing left to do; then once more after they were given something.
+fn come_to_an_end(world: &mut World, present: &[MemberId]) {
+    present.iter().for_each(|member| world.restart(*member));
     let deadline = world.now + SETTLE;
     let mut proposed = false;
     loop {
         world.run_for(ms(50));
-        if !is_settled(world) {
+        if !is_settled(world, present) {
             assert!(world.now < deadline, "liveness: the group does not settle\n{}", describe(world));
             continue;
         }
@@ -124,20 +128,16 @@ fn settle(world: &mut World) {
             break;
         }
         proposed = true;
-        for member in world.members() {
-            world.propose(member, vec![Bytes::from_static(b"last")]);
-            world.read(member);
+        for member in present {
+            world.propose(*member, vec![Bytes::from_static(b"last")]);
+            world.read(*member);
         }
-    }
-    let seats = world.nodes.iter().map(Node::seat);
-    for slot in 1..=world.checker.last_delivered().0 {
-        world.checker.check_durable(Slot(slot), seats.clone());
     }
 }
 
-fn is_settled(world: &World) -> bool {
+fn is_settled(world: &World, present: &[MemberId]) -> bool {
     let last = world.checker.last_delivered();
-    world.nodes.iter().all(|node| {
+    present.iter().map(|member| world.node(*member)).all(|node| {
         let Some(member) = &node.member else { return false };
         let status = member.status();
         assert_eq!(status.counters.impossible, 0, "an epoch was to start without what is committed");

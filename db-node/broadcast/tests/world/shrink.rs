@@ -84,6 +84,7 @@ impl Shrinker {
     fn try_milder_odds(&mut self) {
         self.try_to(|plan| plan.quirks.iter_mut().for_each(|quirks| quirks.clear()));
         self.try_to(|plan| plan.temper.delay = ms(0));
+        self.try_to(|plan| plan.absent.clear());
         self.try_to(|plan| plan.temper.small_bounds = SmallBounds::No);
         self.try_to(|plan| plan.temper.patience = Patience::Usual);
     }
