@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
-use crate::faults::{CustomerNodes, Kind};
+use crate::faults::{CustomerNodes, Kind, Reach};
 use crate::report::print;
 use crate::workload::Size;
 
@@ -28,7 +28,7 @@ enum Command {
     /// Start a cluster, let clients work on it, kill and restart its processes, and check that every promise was kept
     #[command(
         after_help = "Examples:\n  chaos run --plan replica-kill --minutes 2\n  chaos run --plan frontends --clients 100\n  chaos run --plan leaders --seconds 30 \
-                            --seed 7 --history history.jsonl --report out\n\nExit codes:\n  0  every promise was kept\n  1  a \
+                            --seed 7 --history history.jsonl --report out\n  chaos run --plan everything --cluster data\n\nExit codes:\n  0  every promise was kept\n  1  a \
                             promise was broken\n  2  it could not be run to its end"
     )]
     Run(RunArguments),
@@ -60,6 +60,13 @@ pub(crate) struct RunArguments {
     /// Write the report to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Break the cluster that runs on this data directory, and let it run on: only its processes, not its links. Nobody else
+    /// may use it meanwhile
+    #[arg(long, value_name = "DIR", conflicts_with = "data")]
+    pub cluster: Option<PathBuf>,
+    /// How long a process may take to be ready when what was done to it is over; clients may take two and a half times that
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    ready_within: u64,
     /// Where the cluster keeps its data and logs; must be new [default: a temporary directory, kept if a promise was broken]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -91,6 +98,19 @@ impl RunArguments {
 
     pub fn seed(&self) -> u64 {
         self.seed.unwrap_or_else(|| rand::random::<u32>().into())
+    }
+
+    pub fn ready_within(&self) -> Duration {
+        Duration::from_secs(self.ready_within)
+    }
+
+    /// How long the clients may take to finish what they were doing when the faults are over.
+    pub fn finish_within(&self) -> Duration {
+        self.ready_within().mul_f64(2.5)
+    }
+
+    pub fn reach(&self) -> Reach {
+        if self.cluster.is_some() { Reach::Processes } else { Reach::Everything }
     }
 
     pub fn customer_nodes(&self) -> CustomerNodes {

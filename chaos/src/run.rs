@@ -1,83 +1,64 @@
 //! One run, phase by phase.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agora_cluster::{Cluster, Ports, StartOptions};
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use crate::check::{Check, check_all, check_history};
 use crate::cli::RunArguments;
-use crate::faults::{InjectError, Injector, Inspection, Kind, Network, Plan, Timeline, bars, observe};
+use crate::faults::{Injector, Kind, Plan, Reach, Timeline, bars, observe};
 use crate::history::Recorder;
 use crate::readings::{Collector, Readings};
 use crate::report::{Availability, Course, Ending, Report};
+use crate::subject::Subject;
 use crate::workload::{People, Place, Workload};
 use progress::Progress;
+use stage::{Data, Stage};
 
 mod progress;
+mod stage;
 
-/// How long the clients may take to finish what they were doing when the faults are over.
-const FINISH_WITHIN: Duration = Duration::from_secs(150);
+/// How long the clients may take to finish what they were doing if a process did not come back.
+const FINISH_BROKEN_WITHIN: Duration = Duration::from_secs(5);
 
-/// Where the cluster's data is, and what becomes of it.
-enum Data {
-    Given(PathBuf),
-    Temporary(tempfile::TempDir),
-}
-
-impl Data {
-    fn path(&self) -> PathBuf {
-        match self {
-            Data::Given(path) => path.clone(),
-            Data::Temporary(directory) => directory.path().to_owned(),
-        }
-    }
-
-    /// Keeps it, for whoever wants to find out what went wrong.
-    fn keep(self) -> PathBuf {
-        match self {
-            Data::Given(path) => path,
-            Data::Temporary(directory) => directory.keep(),
-        }
-    }
-}
-
-/// Runs chaos; the cluster is stopped at the end, whatever the end is.
+/// Runs chaos. A cluster that it started is stopped at the end, whatever the end is.
 pub(crate) async fn run(arguments: &RunArguments) -> anyhow::Result<Report> {
     let interrupt = agora_process::shutdown_signal().context("can't listen for signals")?;
-    let data = match &arguments.data {
-        Some(path) => Data::Given(new_directory(path)?),
-        None => Data::Temporary(
-            tempfile::Builder::new().prefix("agora-chaos-").tempdir().context("can't make a directory")?,
-        ),
-    };
     anyhow::ensure!(
         arguments.plan != Kind::Clocks || agora_sabotage::ARMED,
         "the clocks of this build can't be set wrong: run it without --release and with --features sabotage"
     );
-    let seed = arguments.seed();
-    let plan = Plan::draw(arguments.plan, seed, arguments.length(), arguments.customer_nodes());
+    let (seed, reach) = (arguments.seed(), arguments.reach());
+    let plan = Plan::draw(arguments.plan, seed, arguments.length(), arguments.customer_nodes(), reach);
+    anyhow::ensure!(
+        reach == Reach::Everything || !plan.steps.is_empty(),
+        "this plan is about links or clocks, which of a cluster that runs already are out of reach"
+    );
     println!(
         "Seed {seed}: {} faults in {}",
         plan.steps.len(),
         humantime::format_duration(arguments.length())
     );
-
-    let mut options = StartOptions::standard(data.path(), Ports::Free)?;
-    options.interrupt = interrupt.clone();
-    options.file.links = plan.links.clone();
-    let mut network = None;
-    if plan.cuts_links() {
-        let (proxies, views) = Network::start(&options.file).await.context("can't put proxies in between")?;
-        (network, options.views) = (Some(proxies), views);
+    match &arguments.cluster {
+        Some(data) => {
+            let stage = Stage::running(data).await?;
+            on_stage(arguments, plan, &stage, &interrupt).await
+        }
+        None => on_own(arguments, plan, &interrupt).await,
     }
-    let cluster = Cluster::start(options).await.context("can't start the cluster")?;
-    println!("{} processes are ready; logs in {}", cluster.names().len(), cluster.logs().display());
-    let outcome = on_cluster(arguments, plan, &cluster, network, &interrupt).await;
+}
+
+async fn on_own(
+    arguments: &RunArguments,
+    plan: Plan,
+    interrupt: &CancellationToken,
+) -> anyhow::Result<Report> {
+    let data = Data::new(arguments.data.as_deref())?;
+    let (cluster, stage) = Stage::own(data.path(), &plan, interrupt).await?;
+    let outcome = on_stage(arguments, plan, &stage, interrupt).await;
     cluster.stop().await;
     let spoiled = outcome.as_ref().map_or(true, |report| report.ending == Ending::Violation);
     if spoiled && !interrupt.is_cancelled() {
@@ -86,30 +67,24 @@ pub(crate) async fn run(arguments: &RunArguments) -> anyhow::Result<Report> {
     outcome
 }
 
-/// Data of an earlier run would be taken for the state of this one.
-fn new_directory(path: &PathBuf) -> anyhow::Result<PathBuf> {
-    std::fs::create_dir_all(path).with_context(|| format!("can't create {}", path.display()))?;
-    let mut entries = std::fs::read_dir(path).with_context(|| format!("can't read {}", path.display()))?;
-    anyhow::ensure!(
-        entries.next().is_none(),
-        "{} is not empty: name a new directory, or remove it",
-        path.display()
-    );
-    Ok(path.clone())
-}
-
-async fn on_cluster(
+async fn on_stage(
     arguments: &RunArguments,
     plan: Plan,
-    cluster: &Cluster,
-    network: Option<Network>,
+    stage: &Stage,
     interrupt: &CancellationToken,
 ) -> anyhow::Result<Report> {
+    let cluster = &stage.cluster;
+    println!("{} processes are ready; logs in {}", cluster.names().len(), cluster.logs().display());
     let origin = Instant::now();
     let recorder = Recorder::new(origin, arguments.history.as_deref());
     let recorder = Arc::new(recorder.context("can't write the history")?);
     let endpoints = cluster.endpoints();
-    let place = Place { buyer_servers: endpoints.buyer, seller_servers: endpoints.seller, seed: plan.seed };
+    let place = Place {
+        buyer_servers: endpoints.buyer,
+        seller_servers: endpoints.seller,
+        seed: plan.seed,
+        run: stage.run.clone(),
+    };
     let size = arguments.size();
     let set_up = Workload::set_up(&place, &size, &recorder);
     let workload =
@@ -119,11 +94,15 @@ async fn on_cluster(
     let progress = Progress::start(arguments.length(), Arc::clone(&recorder));
     let timeline = Arc::new(Timeline::new(origin, progress.teller()));
     let from_ns = recorder.now_ns();
-    let injector = Injector::new(cluster.clone(), network, Arc::clone(&timeline));
+    let injector = Injector::new(
+        cluster.clone(),
+        stage.network.clone(),
+        Arc::clone(&timeline),
+        arguments.ready_within(),
+    );
     let watching = CancellationToken::new();
     let observing = tokio::spawn(observe(cluster.clone(), Arc::clone(&timeline), watching.clone()));
-    let broken =
-        break_it(cluster, &injector, &plan, workload, arguments.length(), interrupt, &recorder).await;
+    let broken = break_it(cluster, &injector, &plan, workload, arguments, interrupt, &recorder).await;
     watching.cancel();
     // It only looks; if it failed, there is less to look at.
     observing.await.ok();
@@ -135,9 +114,13 @@ async fn on_cluster(
         println!("Interrupted: stopping the cluster");
     } else if checks.iter().all(Check::held) {
         println!("Waiting until all is well, then checking");
-        let read = look(cluster, &place, &people, broken.workload);
+        let read = look(stage, &place, &people, broken.workload, arguments.finish_within());
         match interrupt.run_until_cancelled(read).await {
-            Some(Ok(read)) => readings = Some(read),
+            Some(Ok(read)) => {
+                let since = read.since(&stage.before);
+                readings =
+                    Some(since.context("others used the marketplace meanwhile: its books tell nothing")?);
+            }
             Some(Err(error)) => checks.push(unwell(&error)),
             None => {}
         }
@@ -193,11 +176,11 @@ struct Broken {
 
 /// Lets the clients work while the plan is carried out, until the time is over or somebody interrupts.
 async fn break_it(
-    cluster: &Cluster,
+    cluster: &Subject,
     injector: &Injector,
     plan: &Plan,
     workload: Workload,
-    length: Duration,
+    arguments: &RunArguments,
     interrupt: &CancellationToken,
     recorder: &Recorder,
 ) -> Broken {
@@ -208,7 +191,7 @@ async fn break_it(
     let watched = stop_watch.clone();
     let watch = tokio::spawn(async move { watcher.inspect(&watched).await });
 
-    let end_of_time = tokio::time::sleep(length);
+    let end_of_time = tokio::time::sleep(arguments.length());
     let (faults, ()) = tokio::join!(injector.carry_out(plan, interrupt), async {
         tokio::select! {
             () = end_of_time => {}
@@ -218,48 +201,41 @@ async fn break_it(
     let until_ns = recorder.now_ns();
     stop_work.cancel();
     let finishing = async {
-        let finished = tokio::time::timeout(FINISH_WITHIN, work).await;
+        // If a process did not come back, the verdict is clear, and clients may wait for it in vain.
+        let within = if faults.is_ok() { arguments.finish_within() } else { FINISH_BROKEN_WITHIN };
+        let finished = tokio::time::timeout(within, work).await;
         finished.ok().and_then(Result::ok)
     };
     // Clients may wait long for answers; who interrupts does not.
     let workload = interrupt.run_until_cancelled(finishing).await.flatten();
     stop_watch.cancel();
     let inspection = watch.await.unwrap_or_default();
-    let clients_done = workload.is_some() || interrupt.is_cancelled();
-    Broken { workload, processes: processes(inspection, faults.err(), clients_done, cluster), until_ns }
-}
-
-/// Whether processes died only when they were killed, and came back.
-fn processes(
-    inspection: Inspection,
-    failed: Option<InjectError>,
-    clients_done: bool,
-    cluster: &Cluster,
-) -> Check {
     let mut wrong = inspection.died;
-    wrong.extend(failed.map(|error| format!("a process could not be hit, or did not come back: {error}")));
-    if !clients_done {
-        wrong.push(format!(
-            "clients still had no answer {} after the faults",
-            humantime::format_duration(FINISH_WITHIN)
-        ));
+    if workload.is_none() && faults.is_ok() && !interrupt.is_cancelled() {
+        let waited = humantime::format_duration(arguments.finish_within());
+        wrong.push(format!("clients still had no answer {waited} after the faults"));
     }
+    wrong.extend(
+        faults.err().map(|error| format!("a process could not be hit, or did not come back: {error}")),
+    );
     let promise = "no process dies by itself; killed ones come back; clients get their answers";
-    Check::told("processes", promise, cluster.names().len() as u64, &wrong)
+    let processes = Check::told("processes", promise, cluster.names().len() as u64, &wrong);
+    Broken { workload, processes, until_ns }
 }
 
 /// Waits until all is well, lets the clients look back, and reads the final state.
 async fn look(
-    cluster: &Cluster,
+    stage: &Stage,
     place: &Place,
     people: &People,
     workload: Option<Workload>,
+    well_within: Duration,
 ) -> anyhow::Result<Readings> {
-    cluster.wait_ready(FINISH_WITHIN).await?;
+    stage.cluster.wait_ready(well_within).await?;
     if let Some(mut workload) = workload {
         workload.look_back().await;
     }
-    let collector = Collector::new(cluster.clone());
+    let collector = Collector::new(stage.cluster.clone());
     collector.settle().await?;
     collector.read(place, people).await
 }

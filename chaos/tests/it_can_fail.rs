@@ -7,7 +7,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use agora_chaos::faults::{CustomerNodes, Fault, Kind, Plan};
+use agora_chaos::faults::{CustomerNodes, Fault, Kind, Plan, Reach};
 use serde_json::Value;
 
 /// Runs chaos on a sabotaged cluster for so many seconds, and gives the names of the checks that found something.
@@ -36,6 +36,8 @@ fn found_with(breach: &str, plan: &str, seconds: u64, seed: u64) -> Vec<String> 
             &seed.to_string(),
             "--rivals",
             "6",
+            "--ready-within",
+            "15",
         ])
         .arg("--data")
         .arg(directory.path().join("data"))
@@ -69,7 +71,8 @@ fn stale_reads_are_found_within_ten_seconds() {
 fn answers_before_the_fsync_are_found_within_fifteen_seconds_of_power_cuts() {
     let (seconds, killed_together) =
         (15, |plan: &Plan| plan.steps.iter().filter(|step| step.fault == Fault::KillAll).count());
-    let draw = |seed| Plan::draw(Kind::Disks, seed, Duration::from_secs(seconds), CustomerNodes::Killed);
+    let length = Duration::from_secs(seconds);
+    let draw = |seed| Plan::draw(Kind::Disks, seed, length, CustomerNodes::Killed, Reach::Everything);
     let seed = (seed()..).find(|seed| killed_together(&draw(*seed)) >= 3).unwrap();
     let found = found_with("no-fsync", "disks", seconds, seed);
     assert!(
@@ -88,4 +91,12 @@ fn repeats_that_take_effect_again_are_found_within_twenty_seconds() {
 fn units_that_are_not_given_back_are_found_within_ten_seconds() {
     let found = found("no-release", "frontends", 10);
     assert!(has_one_of(&found, &["books"]), "{found:?}");
+}
+
+/// Who leads the next epoch with half of the last one can't be followed by those who know that the other half was committed: the
+/// group stands still for good.
+#[test]
+fn epochs_that_are_claimed_without_their_log_are_found_within_twenty_seconds_and_fifteen_to_recover() {
+    let found = found("half-epochs", "sequencers", 20);
+    assert!(has_one_of(&found, &["processes", "recovery", "carts", "sessions", "purchases"]), "{found:?}");
 }

@@ -4,8 +4,11 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
+use agora_cluster::{Cluster, Ports, StartOptions};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 fn chaos(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_chaos")).args(args).output().unwrap()
@@ -94,6 +97,34 @@ fn a_hundred_clients_see_no_error_while_frontends_die_one_after_the_other() {
     assert!(figures["ok"].as_u64().unwrap() > 100 && text.contains("killed"), "{text}");
 }
 
+/// Twice, because the second run finds what the first one has left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_runs_is_broken_and_runs_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let mut options = StartOptions::standard(&data, Ports::Free).unwrap();
+    options.program = Some(env!("CARGO_BIN_EXE_chaos").into());
+    let cluster = Cluster::start(options).await.unwrap();
+    agora_cluster::serve_control(cluster.clone(), CancellationToken::new()).unwrap();
+
+    let run = |plan: &'static str, seconds: &'static str| {
+        let data = data.clone();
+        tokio::task::spawn_blocking(move || {
+            chaos(&["run", "--plan", plan, "--seconds", seconds, "--cluster", data.to_str().unwrap()])
+        })
+    };
+    for _ in 0..2 {
+        let output = run("replica-kill", "4").await.unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains("Every promise was kept") && text.contains("is killed"), "{text}");
+    }
+    assert_eq!(run("partitions", "1").await.unwrap().status.code(), Some(2), "its links are out of reach");
+    cluster.wait_ready(Duration::from_secs(30)).await.unwrap();
+    cluster.stop().await;
+    assert_eq!(run("replica-kill", "1").await.unwrap().status.code(), Some(2), "it runs no more");
+}
+
 #[test]
 fn what_can_not_be_run_is_told_with_status_2() {
     let directory = tempfile::tempdir().unwrap();
@@ -101,6 +132,11 @@ fn what_can_not_be_run_is_told_with_status_2() {
     let output = chaos(&["run", "--seconds", "1", "--data", directory.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("is not empty"));
+    let nothing = directory.path().join("nothing");
+    assert_eq!(
+        chaos(&["run", "--seconds", "1", "--cluster", nothing.to_str().unwrap()]).status.code(),
+        Some(2)
+    );
     assert_eq!(chaos(&["run", "--seconds", "0"]).status.code(), Some(2));
     assert_eq!(chaos(&["run", "--plan", "nonsense"]).status.code(), Some(2));
 }

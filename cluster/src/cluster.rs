@@ -21,7 +21,7 @@ use crate::names::{Alias, resolve};
 use crate::options::StartOptions;
 use crate::plan;
 use crate::prober::{Checksums, Prober};
-use crate::process::{Life, Place, Process, Spec};
+use crate::process::{Life, Place, Process, Spec, Wanted};
 use crate::status::{ClusterStatus, Condition, ProcessStatus};
 
 /// How long processes that were told to stop may take, before they are killed.
@@ -297,7 +297,10 @@ impl Cluster {
             Life::NotStarted | Life::Down { .. } => Condition::Dead,
         });
         match life {
-            Life::Down { how, .. } => status.not_ready_because = Some(format!("ended: {how}")),
+            Life::Down { how, wanted } => {
+                status.not_ready_because = Some(format!("ended: {how}"));
+                status.died = (wanted == Wanted::No).then(|| how.to_string());
+            }
             Life::Paused { .. } => status.not_ready_because = Some("paused".into()),
             Life::Up { .. } | Life::NotStarted if status.condition != Condition::Dead => {
                 self.ask(&mut status, checksums).await;

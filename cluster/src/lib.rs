@@ -25,6 +25,7 @@ mod verify;
 
 pub use cli::run;
 pub use cluster::{Cluster, GRACE};
+pub use control::{ControlError, RunningCluster, serve as serve_control};
 pub use dispatch::dispatch;
 pub use endpoints::Endpoints;
 pub use error::{ClusterError, Taken};

@@ -64,6 +64,8 @@ pub struct ProcessStatus {
     pub ready: bool,
     /// Why not.
     pub not_ready_because: Option<String>,
+    /// How it ended, if nobody had told it to.
+    pub died: Option<String>,
     /// The product group's term, as this node knows it.
     pub term: Option<u64>,
     /// The product group's leader, as this node knows it.
@@ -114,6 +116,7 @@ impl ProcessStatus {
             up: false,
             ready: false,
             not_ready_because: None,
+            died: None,
             term: None,
             leader: None,
             raft_role: None,

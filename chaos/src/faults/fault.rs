@@ -42,6 +42,12 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it is done to a process alone, and neither to its links nor to its machine.
+    pub(super) fn is_of_process(self) -> bool {
+        use Fault::{Kill, KillAll, Pause, Roll, Terminate, Wipe};
+        matches!(self, Kill | Terminate | Pause | Wipe | KillAll | Roll)
+    }
+
     /// What is to be wrong with the machine of the process, as sabotaged processes read it; `None` for faults that need no
     /// sabotage.
     pub(super) fn sabotage(self) -> Option<&'static str> {
@@ -97,6 +103,10 @@ pub enum Target {
     ProductGroup,
     /// All customer nodes.
     CustomerGroup,
+    /// As many product nodes as may be out at a time: two of five.
+    ProductMinority,
+    /// As many customer nodes as may be out at a time.
+    CustomerMinority,
     /// The financial service.
     Financial,
 }
@@ -108,8 +118,14 @@ impl Target {
         match self {
             Target::BuyerFrontend => Role::Buyer,
             Target::SellerFrontend => Role::Seller,
-            Target::ProductLeader | Target::ProductFollower | Target::ProductGroup => Role::Product,
-            Target::CustomerNode | Target::CustomerSequencer | Target::CustomerGroup => Role::Customer,
+            Target::ProductLeader
+            | Target::ProductFollower
+            | Target::ProductGroup
+            | Target::ProductMinority => Role::Product,
+            Target::CustomerNode
+            | Target::CustomerSequencer
+            | Target::CustomerGroup
+            | Target::CustomerMinority => Role::Customer,
             Target::Financial => Role::Financial,
         }
     }
@@ -126,6 +142,8 @@ impl fmt::Display for Target {
             Target::CustomerSequencer => "the customer sequencer",
             Target::ProductGroup => "all product nodes",
             Target::CustomerGroup => "all customer nodes",
+            Target::ProductMinority => "a minority of the product nodes",
+            Target::CustomerMinority => "a minority of the customer nodes",
             Target::Financial => "the financial service",
         })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agora_cluster::{Checksums, Cluster, ClusterError, Condition, Life, Wanted};
+use agora_cluster::{Checksums, Condition};
 use agora_process::Role;
 use futures::future::try_join_all;
 use parking_lot::Mutex;
@@ -17,9 +17,8 @@ use super::fault::{Fault, Target};
 use super::network::{Direction, Flow, Network};
 use super::plan::{Plan, Step};
 use super::timeline::{Happening, Timeline};
+use crate::subject::{Subject, SubjectError};
 
-/// How long a process may take to be ready when what was done to it is undone.
-const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long the search for something to hit may take: a cluster without a leader has none to kill.
 const SEARCH_WITHIN: Duration = Duration::from_secs(2);
 const INSPECT_EVERY: Duration = Duration::from_millis(250);
@@ -34,7 +33,7 @@ const SLOWNESS: Duration = Duration::from_millis(25);
 pub enum InjectError {
     /// A process can't be steered, or does not get ready again.
     #[error(transparent)]
-    Cluster(#[from] ClusterError),
+    Cluster(#[from] SubjectError),
     /// Its machine can't be sabotaged.
     #[error("can't sabotage the machine of {process}: {error}")]
     Sabotage {
@@ -56,7 +55,9 @@ pub enum InjectError {
 /// Breaks a cluster.
 #[derive(Clone, Debug)]
 pub struct Injector {
-    cluster: Cluster,
+    cluster: Subject,
+    /// How long a process may take to be ready when what was done to it is undone.
+    ready_within: Duration,
     network: Option<Network>,
     timeline: Arc<Timeline>,
     /// Hit, and not ready again yet.
@@ -75,8 +76,14 @@ pub struct Inspection {
 impl Injector {
     /// One for this cluster, and for its links if they can be cut.
     #[must_use]
-    pub fn new(cluster: Cluster, network: Option<Network>, timeline: Arc<Timeline>) -> Self {
-        Injector { cluster, network, timeline, hit: Arc::default(), doomed: Arc::default() }
+    pub fn new(
+        cluster: Subject,
+        network: Option<Network>,
+        timeline: Arc<Timeline>,
+        ready_within: Duration,
+    ) -> Self {
+        let (hit, doomed) = Default::default();
+        Injector { cluster, ready_within, network, timeline, hit, doomed }
     }
 
     /// Carries out the plan until its end or until told to stop, and waits until all that it hit is ready again.
@@ -112,12 +119,17 @@ impl Injector {
 
     /// Whom the step hits. They count as hit from here on.
     async fn choose(&self, step: &Step) -> Vec<String> {
-        let candidates = timeout(SEARCH_WITHIN, self.candidates(step.target)).await.unwrap_or_default();
-        let chosen = match step.fault {
-            Fault::KillAll | Fault::Roll => candidates,
-            _ if candidates.is_empty() => candidates,
-            _ => vec![candidates[step.pick as usize % candidates.len()].clone()],
+        let mut candidates = timeout(SEARCH_WITHIN, self.candidates(step.target)).await.unwrap_or_default();
+        let count = match step.target {
+            Target::ProductGroup | Target::CustomerGroup => candidates.len(),
+            Target::ProductMinority | Target::CustomerMinority => {
+                most_out(step.target.role(), candidates.len())
+            }
+            _ => 1,
         };
+        let first = (step.pick as usize).checked_rem(candidates.len()).unwrap_or(0);
+        candidates.rotate_left(first);
+        let chosen: Vec<String> = candidates.into_iter().take(count).collect();
         let mut hit = self.hit.lock();
         // In the meantime one that had died by itself may have been noticed.
         if chosen.iter().any(|name| hit.contains(name)) {
@@ -129,7 +141,7 @@ impl Injector {
 
     /// The processes that may be hit now.
     async fn candidates(&self, target: Target) -> Vec<String> {
-        let status = self.cluster.status(Checksums::Skip).await;
+        let Ok(status) = self.cluster.status(Checksums::Skip).await else { return Vec::new() };
         let role = target.role();
         let hit = self.hit.lock().clone();
         let members: Vec<_> = status.processes.iter().filter(|process| process.role == role).collect();
@@ -138,7 +150,8 @@ impl Injector {
             .filter(|process| process.condition == Condition::Up && !hit.contains(&process.name))
             .collect();
         let names = up.iter().map(|process| process.name.clone());
-        if matches!(target, Target::ProductGroup | Target::CustomerGroup) {
+        use Target::{CustomerGroup, CustomerMinority, ProductGroup, ProductMinority};
+        if matches!(target, ProductGroup | CustomerGroup | ProductMinority | CustomerMinority) {
             // Only with all of them: a node that was being brought up to date has no part in what the others promised.
             return if up.len() == members.len() { names.collect() } else { Vec::new() };
         }
@@ -198,7 +211,7 @@ impl Injector {
             self.timeline.add(Happening::Undone { fault, process: name.clone() });
         }
         for name in names {
-            self.cluster.wait_ready_of(&[name], READY_WITHIN).await?;
+            self.cluster.wait_ready_of(&[name], self.ready_within).await?;
             self.timeline.add(Happening::Ready { fault, process: name.clone() });
             self.hit.lock().remove(name);
         }
@@ -207,11 +220,11 @@ impl Injector {
 
     async fn begin(&self, fault: Fault, name: &str) -> Result<(), InjectError> {
         match fault {
-            Fault::Kill | Fault::KillAll => self.end(self.cluster.kill(name).await)?,
-            Fault::Terminate | Fault::Roll => self.end(self.cluster.terminate(name).await)?,
-            Fault::Pause => self.end(self.cluster.pause(name).await)?,
+            Fault::Kill | Fault::KillAll => self.cluster.kill(name).await?,
+            Fault::Terminate | Fault::Roll => self.cluster.terminate(name).await?,
+            Fault::Pause => self.cluster.pause(name).await?,
             Fault::Wipe => {
-                self.end(self.cluster.kill(name).await)?;
+                self.cluster.kill(name).await?;
                 let data = self.cluster.file().data_of(name);
                 let deleted = tokio::fs::remove_dir_all(data).await;
                 deleted.map_err(|error| InjectError::Wipe { process: name.to_owned(), error })?;
@@ -232,14 +245,6 @@ impl Injector {
         Ok(())
     }
 
-    /// One that died by itself at this very moment is as dead as it should be; the inspection tells of it.
-    fn end(&self, ended: Result<String, ClusterError>) -> Result<(), ClusterError> {
-        match ended {
-            Ok(_) | Err(ClusterError::NotRunning { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
     fn flow(&self, name: &str, direction: Direction, flow: Flow) {
         if let Some(network) = &self.network {
             network.set(name, direction, flow);
@@ -252,7 +257,7 @@ impl Injector {
                 self.restart(name).await?;
             }
             Fault::Pause => {
-                self.end(self.cluster.resume(name).await)?;
+                self.cluster.resume(name).await?;
             }
             Fault::Isolate | Fault::Disconnect | Fault::Deafen | Fault::Mute | Fault::Slow => {
                 if let Some(network) = &self.network {
@@ -279,7 +284,7 @@ impl Injector {
         tokio::fs::write(directory.join(name), wrong.unwrap_or_default()).await
     }
 
-    async fn restart(&self, name: &str) -> Result<(), ClusterError> {
+    async fn restart(&self, name: &str) -> Result<(), SubjectError> {
         let mut tries = 0;
         while let Err(error) = self.cluster.restart(name).await {
             tries += 1;
@@ -295,8 +300,8 @@ impl Injector {
     pub async fn inspect(&self, stop: &CancellationToken) -> Inspection {
         let mut inspection = Inspection::default();
         while stop.run_until_cancelled(sleep(INSPECT_EVERY)).await.is_some() {
-            for name in self.cluster.names() {
-                let Some(how) = self.died_by_itself(&name) else { continue };
+            // A launcher that does not answer is noticed by those who want something of it.
+            for (name, how) in self.cluster.died().await.unwrap_or_default() {
                 if self.doomed.lock().contains(&name) {
                     continue;
                 }
@@ -312,19 +317,11 @@ impl Injector {
         inspection
     }
 
-    async fn bring_back(&self, name: &str) -> Result<(), ClusterError> {
+    async fn bring_back(&self, name: &str) -> Result<(), SubjectError> {
         self.restart(name).await?;
-        self.cluster.wait_ready_of(&[name], READY_WITHIN).await?;
+        self.cluster.wait_ready_of(&[name], self.ready_within).await?;
         self.hit.lock().remove(name);
         Ok(())
-    }
-
-    fn died_by_itself(&self, name: &str) -> Option<String> {
-        let life = self.cluster.watch(name).ok()?.borrow().clone();
-        match life {
-            Life::Down { how, wanted: Wanted::No } => Some(how.to_string()),
-            _ => None,
-        }
     }
 }
 

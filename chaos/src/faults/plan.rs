@@ -46,6 +46,16 @@ pub enum CustomerNodes {
     Killed,
 }
 
+/// What of a cluster chaos can get at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// It starts the cluster: processes, links, and in builds for tests their machines.
+    Everything,
+    /// The cluster runs already, on links that go past it: processes and their data.
+    Processes,
+}
+
 /// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
@@ -73,6 +83,8 @@ pub struct Plan {
     /// How long it is.
     #[serde(serialize_with = "milliseconds", rename = "length_ms")]
     pub length: Duration,
+    /// What of the cluster it reaches.
+    pub reach: Reach,
     /// What the links between customer nodes do to messages all the time.
     pub links: Links,
     /// The faults.
@@ -87,11 +99,12 @@ const ALL_LAST_MS: std::ops::Range<u64> = 0..1_000;
 const QUIET_END: Duration = Duration::from_secs(2);
 
 impl Plan {
-    /// Draws a plan of this length.
+    /// Draws a plan of this length. It has no steps if none of its faults is in reach.
     #[must_use]
-    pub fn draw(kind: Kind, seed: u64, length: Duration, customer: CustomerNodes) -> Self {
+    pub fn draw(kind: Kind, seed: u64, length: Duration, customer: CustomerNodes, reach: Reach) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let choices = choices(kind, customer);
+        let mut choices = choices(kind, customer);
+        choices.retain(|(fault, _)| reach == Reach::Everything || fault.is_of_process());
         let mut steps = Vec::new();
         let mut at = Duration::from_millis(rng.random_range(PAUSE_MS));
         while at + QUIET_END < length {
@@ -101,13 +114,14 @@ impl Plan {
             steps.push(Step { at, fault, target, pick: rng.random(), lasts });
             at += Duration::from_millis(rng.random_range(PAUSE_MS));
         }
-        Plan { kind, seed, length, links: links(kind, seed), steps }
+        let links = if reach == Reach::Everything { links(kind, seed) } else { Links::default() };
+        Plan { kind, seed, length, reach, links, steps }
     }
 
     /// Whether it needs links that can be cut.
     #[must_use]
     pub fn cuts_links(&self) -> bool {
-        matches!(self.kind, Kind::Partitions | Kind::Everything)
+        self.reach == Reach::Everything && matches!(self.kind, Kind::Partitions | Kind::Everything)
     }
 }
 
@@ -123,18 +137,21 @@ fn choices(kind: Kind, customer: CustomerNodes) -> Vec<(Fault, Target)> {
     use Fault::{ClockAhead, ClockBehind, FullDisk, SlowDisk};
     use Fault::{Deafen, Disconnect, Isolate, Kill, KillAll, Mute, Pause, Roll, Slow, Terminate, Wipe};
     use Target::{
-        BuyerFrontend, CustomerGroup, CustomerNode, CustomerSequencer, Financial, ProductFollower,
-        ProductGroup, ProductLeader, SellerFrontend,
+        BuyerFrontend, CustomerGroup, CustomerMinority, CustomerNode, CustomerSequencer, Financial,
+        ProductFollower, ProductGroup, ProductLeader, ProductMinority, SellerFrontend,
     };
     const FRONTENDS: [Target; 2] = [BuyerFrontend, SellerFrontend];
     const NODES: [Target; 4] = [ProductLeader, ProductFollower, CustomerNode, CustomerSequencer];
+    const MINORITIES: [Target; 2] = [ProductMinority, CustomerMinority];
     let each = |faults: &[Fault], targets: &[Target]| -> Vec<(Fault, Target)> {
         faults.iter().flat_map(|fault| targets.iter().map(|target| (*fault, *target))).collect()
     };
     let with_customer = customer == CustomerNodes::Killed;
     match kind {
-        Kind::ReplicaKill if with_customer => each(&[Kill], &[&FRONTENDS[..], &NODES].concat()),
-        Kind::ReplicaKill => each(&[Kill], &[&FRONTENDS[..], &[ProductLeader, ProductFollower]].concat()),
+        Kind::ReplicaKill if with_customer => each(&[Kill], &[&FRONTENDS[..], &NODES, &MINORITIES].concat()),
+        Kind::ReplicaKill => {
+            each(&[Kill], &[&FRONTENDS[..], &[ProductLeader, ProductFollower, ProductMinority]].concat())
+        }
         Kind::Frontends => each(&[Kill, Kill, Terminate, Pause], &FRONTENDS),
         Kind::Leaders if with_customer => {
             each(&[Kill, Terminate, Pause], &[ProductLeader, CustomerSequencer])
@@ -143,7 +160,8 @@ fn choices(kind: Kind, customer: CustomerNodes) -> Vec<(Fault, Target)> {
         Kind::Sequencers => each(&[Kill, Terminate, Pause], &[CustomerSequencer]),
         Kind::Partitions => {
             let nodes = each(&[Isolate, Disconnect, Deafen, Mute, Slow], &NODES);
-            [nodes, each(&[Disconnect, Slow], &FRONTENDS)].concat()
+            let minorities = each(&[Isolate, Disconnect], &MINORITIES);
+            [nodes, minorities, each(&[Disconnect, Slow], &FRONTENDS)].concat()
         }
         Kind::Disks => {
             let groups = each(&[KillAll, Roll], &[ProductGroup, CustomerGroup]);
@@ -154,6 +172,7 @@ fn choices(kind: Kind, customer: CustomerNodes) -> Vec<(Fault, Target)> {
         Kind::Clocks => if_armed(each(&[ClockAhead, ClockBehind], &NODES)),
         Kind::Everything => [
             each(&[Kill, Terminate, Pause, Isolate, Disconnect, Deafen, Mute, Slow], &NODES),
+            each(&[Kill, Pause, Isolate], &MINORITIES),
             each(&[Kill, Terminate, Pause, Disconnect], &FRONTENDS),
             each(&[Wipe], &[ProductFollower, CustomerNode, ProductLeader, CustomerSequencer]),
             each(&[KillAll, Roll], &[ProductGroup, CustomerGroup]),
@@ -181,7 +200,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_draws_the_same_plan_and_another_one_another() {
-        let draw = |seed| Plan::draw(Kind::ReplicaKill, seed, MINUTE, CustomerNodes::Spared);
+        let draw =
+            |seed| Plan::draw(Kind::ReplicaKill, seed, MINUTE, CustomerNodes::Spared, Reach::Everything);
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7).steps, draw(8).steps);
     }
@@ -193,7 +213,7 @@ mod tests {
             (Kind::Leaders, &[Target::ProductLeader][..]),
             (Kind::Sequencers, &[Target::CustomerSequencer][..]),
         ] {
-            let plan = Plan::draw(kind, 1, MINUTE, CustomerNodes::Spared);
+            let plan = Plan::draw(kind, 1, MINUTE, CustomerNodes::Spared, Reach::Everything);
             assert!(plan.steps.len() > 20);
             assert!(plan.steps.is_sorted_by_key(|step| step.at));
             assert!(
@@ -205,7 +225,7 @@ mod tests {
     #[test]
     fn customer_nodes_are_killed_only_when_they_are_not_spared() {
         let customer = |nodes| {
-            let plan = Plan::draw(Kind::ReplicaKill, 1, MINUTE, nodes);
+            let plan = Plan::draw(Kind::ReplicaKill, 1, MINUTE, nodes, Reach::Everything);
             plan.steps
                 .iter()
                 .any(|step| matches!(step.target, Target::CustomerNode | Target::CustomerSequencer))
@@ -215,9 +235,18 @@ mod tests {
 
     #[test]
     fn an_hour_of_everything_has_every_fault() {
-        let plan = Plan::draw(Kind::Everything, 1, 60 * MINUTE, CustomerNodes::Killed);
+        let plan = Plan::draw(Kind::Everything, 1, 60 * MINUTE, CustomerNodes::Killed, Reach::Everything);
         let faults: std::collections::BTreeSet<Fault> = plan.steps.iter().map(|step| step.fault).collect();
         assert_eq!(faults.len(), if agora_sabotage::ARMED { 15 } else { 11 }, "{faults:?}");
         assert!(plan.cuts_links());
+    }
+
+    #[test]
+    fn out_of_reach_is_what_is_done_to_links_and_machines() {
+        let draw = |kind| Plan::draw(kind, 1, MINUTE, CustomerNodes::Killed, Reach::Processes);
+        assert!(draw(Kind::Partitions).steps.is_empty() && draw(Kind::Clocks).steps.is_empty());
+        let plan = draw(Kind::Everything);
+        assert!(plan.steps.len() > 20 && !plan.cuts_links() && plan.links == Links::default());
+        assert!(plan.steps.iter().all(|step| step.fault.is_of_process()));
     }
 }

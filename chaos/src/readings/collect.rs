@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use agora_clients::model::Page;
 use agora_clients::{BuyerClient, SellerClient};
-use agora_cluster::{Checksums, Cluster, Verdict, compare};
+use agora_cluster::{Checksums, Verdict, compare};
 use agora_db_client::{Database, Options, Product};
 use agora_process::Role;
 use agora_proto::product::{GetTotals, Query, query, response};
 use anyhow::{Context, bail};
 use tokio::time::{Instant, sleep};
 
-use super::{Ledger, Readings, ReplicaReading, ReplicaState, SellerReading, Totals};
+use super::{Books, Ledger, Readings, ReplicaReading, ReplicaState, SellerReading, Totals};
 use crate::history::{ItemSeen, PurchaseSeen};
+use crate::subject::Subject;
 use crate::workload::{PASSWORD, People, Place, client_options};
 
 /// A reservation may outlive its purchase by a minute; sweeps take a few seconds more.
@@ -24,14 +25,14 @@ const CALL_WITHIN: Duration = Duration::from_secs(20);
 
 /// Reads a marketplace.
 pub struct Collector {
-    cluster: Cluster,
+    cluster: Subject,
     product: Database<Product>,
 }
 
 impl Collector {
     /// One for this cluster.
     #[must_use]
-    pub fn new(cluster: Cluster) -> Self {
+    pub fn new(cluster: Subject) -> Self {
         let nodes = cluster.file().product.iter().map(|node| (node.name.clone(), node.address)).collect();
         Collector { cluster, product: Database::connect(nodes, Options::default()) }
     }
@@ -48,12 +49,21 @@ impl Collector {
         Ok(())
     }
 
+    /// The books as they are now.
+    ///
+    /// # Errors
+    /// They can't be read.
+    pub async fn books(&self) -> anyhow::Result<Books> {
+        Ok(Books { totals: self.totals().await?, ledger: self.ledger().await? })
+    }
+
     /// Reads everything.
     ///
     /// # Errors
     /// Something can't be read.
     pub async fn read(&self, place: &Place, people: &People) -> anyhow::Result<Readings> {
-        let mut readings = Readings { ledger: self.ledger().await?, ..Readings::default() };
+        let Books { totals, ledger } = self.books().await?;
+        let mut readings = Readings { totals, ledger, ..Readings::default() };
         for seller in &people.sellers {
             let reading = seller_reading(place, &seller.username).await;
             let reading = reading.with_context(|| format!("can't read what {} has", seller.username))?;
@@ -65,7 +75,6 @@ impl Collector {
                 purchases.with_context(|| format!("can't read what {} bought", buyer.username))?;
             readings.purchases.insert(buyer.user_id, purchases);
         }
-        readings.totals = self.totals().await?;
         for role in [Role::Customer, Role::Product] {
             readings.replicas.push(self.replicas(role).await);
         }
@@ -102,7 +111,9 @@ impl Collector {
         let nodes = if role == Role::Customer { file.customer.len() } else { file.product.len() };
         let give_up = Instant::now() + REST_WITHIN;
         let state = loop {
-            match compare(&self.cluster.status(Checksums::Compute).await, role) {
+            let status = self.cluster.status(Checksums::Compute).await;
+            let verdict = status.map_or(Verdict::Silent, |status| compare(&status, role));
+            match verdict {
                 Verdict::Agree { nodes: told, applied, .. } if told == nodes => {
                     break ReplicaState::Equal { told, applied };
                 }

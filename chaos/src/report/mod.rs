@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::check::Check;
-use crate::faults::{Bar, CustomerNodes, Entry, Happening, Plan};
+use crate::faults::{Bar, CustomerNodes, Entry, Happening, Plan, Reach};
 use crate::readings::Readings;
 
 pub use availability::{Availability, FaultGap, Gap};
@@ -81,7 +81,7 @@ impl Report {
     /// The file can't be written.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
         let file = std::fs::File::create(path)?;
-        serde_json::to_writer_pretty(std::io::BufWriter::new(file), self)?;
+        serde_json::to_writer(std::io::BufWriter::new(file), self)?;
         Ok(())
     }
 
@@ -104,7 +104,9 @@ impl Report {
     pub fn again(&self) -> String {
         let customer = if self.customer_nodes == CustomerNodes::Killed { " --customer-nodes" } else { "" };
         let seconds = self.plan.length.as_secs();
-        format!("chaos run --plan {} --seed {} --seconds {seconds}{customer}", self.kind(), self.plan.seed)
+        let running = if self.plan.reach == Reach::Processes { " --cluster DIR" } else { "" };
+        let (kind, seed) = (self.kind(), self.plan.seed);
+        format!("chaos run --plan {kind} --seed {seed} --seconds {seconds}{customer}{running}")
     }
 
     /// How many faults of the plan were left out.

@@ -26,7 +26,7 @@ pub(super) fn seller_client(driver: &Driver, place: &Place) -> anyhow::Result<Se
 /// A buyer creates an account and logs in.
 pub(super) async fn buyer(driver: &mut Driver, place: &Place) -> anyhow::Result<(Person, BuyerClient)> {
     let client = buyer_client(driver, place)?;
-    let username = format!("buyer-{}-{}", place.seed, driver.client);
+    let username = format!("buyer-{}-{}", place.run, driver.client);
     let account = &NewAccount::new(&username, PASSWORD, "Chaos Buyer");
     let call = |key| {
         let client = client.with_key(key);
@@ -53,7 +53,7 @@ pub(super) async fn login_buyer(driver: &mut Driver, person: &Person, client: &B
 /// A seller creates an account and logs in.
 pub(super) async fn seller(driver: &mut Driver, place: &Place) -> anyhow::Result<(Person, SellerClient)> {
     let client = seller_client(driver, place)?;
-    let username = format!("seller-{}-{}", place.seed, driver.client);
+    let username = format!("seller-{}-{}", place.run, driver.client);
     let account = &NewAccount::new(&username, PASSWORD, "Chaos Seller");
     let call = |key| {
         let client = client.with_key(key);

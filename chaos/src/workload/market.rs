@@ -1,5 +1,6 @@
 //! What buyers know of what is on sale: the items that sellers have told them of.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use agora_clients::ItemId;
@@ -19,6 +20,7 @@ pub(super) const KEYWORDS: [&str; 4] = ["lamp", "chair", "book", "cup"];
 #[derive(Debug, Default)]
 pub(super) struct Market {
     items: RwLock<Vec<Known>>,
+    sellers: RwLock<BTreeSet<u64>>,
     next: AtomicU64,
 }
 
@@ -44,6 +46,16 @@ impl Market {
         if items.len() < KNOWN_MAX {
             items.push(item);
         }
+    }
+
+    /// A seller takes part.
+    pub fn join(&self, seller_id: u64) {
+        self.sellers.write().insert(seller_id);
+    }
+
+    /// Whether this is a seller who takes part. Others may have left items on a marketplace that ran before.
+    pub fn knows(&self, seller_id: u64) -> bool {
+        self.sellers.read().contains(&seller_id)
     }
 
     pub fn any(&self, rng: &mut impl Rng) -> Option<Known> {

@@ -47,8 +47,10 @@ pub struct Place {
     pub buyer_servers: Vec<String>,
     /// The seller frontends.
     pub seller_servers: Vec<String>,
-    /// Tells the names of this run apart, and seeds what clients do.
+    /// What clients' choices are drawn from.
     pub seed: u64,
+    /// Tells the names of this run from those of others on the same marketplace: a few letters.
+    pub run: String,
 }
 
 /// Who took part: their ids and usernames.

@@ -61,6 +61,7 @@ impl Rivals {
         let (mut selling, mut buying) = (driver(), driver());
         let (seller, seller_client) = account::seller(&mut selling, place).await?;
         let (buyer, buyer_client) = account::buyer(&mut buying, place).await?;
+        market.join(seller.user_id);
         let items = put_on_shelf(&selling, &seller, &seller_client).await?;
         let first_session = buying.session;
         rivals.all.push(Rival {

@@ -39,6 +39,7 @@ struct Own {
 impl Seller {
     pub async fn set_up(mut driver: Driver, place: &Place, market: Arc<Market>) -> anyhow::Result<Self> {
         let (person, client) = account::seller(&mut driver, place).await?;
+        market.join(person.user_id);
         let mut seller = Seller { person, driver, client, market, items: Vec::new() };
         for n in 0..FIRST_ITEMS {
             let supply = if n % 2 == 0 { Supply::Plenty } else { Supply::Scarce };

@@ -54,7 +54,8 @@ impl Shopper {
         let keywords: Vec<String> = KEYWORDS.choose_multiple(rng, 2).map(|word| (*word).to_owned()).collect();
         let search = Search { category, keywords: keywords.clone(), page: Page::default() };
         let answer = |page: &agora_clients::model::ItemPage| {
-            Answer::Items(page.items.iter().map(ItemSeen::from).collect())
+            let ours = page.items.iter().filter(|item| self.market.knows(item.seller_id));
+            Answer::Items(ours.map(ItemSeen::from).collect())
         };
         self.driver
             .read(Action::SearchItems { category, keywords }, "items", self.client.search(&search), answer)

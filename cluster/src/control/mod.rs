@@ -4,6 +4,7 @@
 //! knows for sure which of them live. The socket lies in a directory that only its owner may enter.
 
 mod client;
+mod running;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::run_directory;
 use crate::status::ClusterStatus;
 
-pub use client::call;
+pub use client::{ControlError, call};
+pub use running::RunningCluster;
 pub use server::serve;
 
 /// A wish, one line of JSON.
@@ -31,6 +33,11 @@ pub enum Request {
         /// Its name, or an alias.
         name: String,
     },
+    /// Tell a process to stop, and wait until it has.
+    Terminate {
+        /// Its name, or an alias.
+        name: String,
+    },
     /// Make a process stand still.
     Pause {
         /// Its name, or an alias.
@@ -38,6 +45,11 @@ pub enum Request {
     },
     /// Let a process go on.
     Resume {
+        /// Its name.
+        name: String,
+    },
+    /// Start a process again, and do not wait until it is ready.
+    Start {
         /// Its name.
         name: String,
     },

@@ -86,8 +86,10 @@ async fn carry_out(cluster: &Cluster, request: Request) -> Response {
             return Response::Status(cluster.status(checksums).await);
         }
         Request::Kill { name } => cluster.kill(&name).await,
+        Request::Terminate { name } => cluster.terminate(&name).await,
         Request::Pause { name } => cluster.pause(&name).await,
         Request::Resume { name } => cluster.resume(&name).await,
+        Request::Start { name } => cluster.restart(&name).await,
         Request::Restart { name } => restart(cluster, &name).await,
         Request::ReplaceNode { name } => cluster.replace_node(&name, REPLACE_WITHIN).await,
         Request::Stop => Ok(cluster.file().cluster.clone()),

@@ -29,6 +29,8 @@ pub enum Promise {
     OnceOnly,
     /// Units of a purchase that fails are not given back: `no-release`.
     UnitsComeBack,
+    /// A customer node claims a new epoch before it has all that the epoch begins with: `half-epochs`.
+    WholeEpochs,
 }
 
 impl Promise {
@@ -40,6 +42,7 @@ impl Promise {
             Promise::Durability => "no-fsync",
             Promise::OnceOnly => "no-dedup",
             Promise::UnitsComeBack => "no-release",
+            Promise::WholeEpochs => "half-epochs",
         }
     }
 }

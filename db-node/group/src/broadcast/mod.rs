@@ -159,6 +159,8 @@ pub fn start<M: StateMachine>(
     let clock = Clock::start();
     let waiting = Waiting::new(me, durable.incarnation);
     let config = Config { seed: rand::random(), bounds: options.bounds, ..Config::new(me, members) };
+    #[cfg(feature = "breakable")]
+    let config = Config { broken: broken_rule(), ..config };
     let member = Member::new(config, durable, clock.now());
     let (queries, commands) = (Queries::new(queries), Commands::new(commands));
     let inputs = Inputs { events, commands, queries, state_durable: state_sync.durable.clone() };
@@ -169,6 +171,14 @@ pub fn start<M: StateMachine>(
     let maintenance = maintenance::run(replica, group.clone(), options.me, stop.clone());
     let running = Running::start(driver, maintenance, taker, state_sync, threads, (fatal, alarm), stop);
     Ok((group, service, running))
+}
+
+/// The rule that a sabotaged process does not keep.
+#[cfg(feature = "breakable")]
+fn broken_rule() -> Option<agora_broadcast::Rule> {
+    use agora_broadcast::Rule;
+    use agora_sabotage::Promise;
+    agora_sabotage::breaks(Promise::WholeEpochs).then_some(Rule::NeverClaimWithLess)
 }
 
 fn peers(options: &BroadcastOptions) -> Result<Peers, StartError> {
