@@ -32,7 +32,7 @@ const PING_AFTER: Duration = Duration::from_secs(10);
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let file = ClusterFile::read(&args.config)?;
     let (me, address) = file.find(args.database.role(), &args.name)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = agora_process::runtime()?;
     let result = runtime.block_on(live(args.database, &args.name, me, address, &file));
     // What still runs on blocking threads must not keep a node alive that is done.
     runtime.shutdown_timeout(CLOSE);

@@ -6,6 +6,7 @@ mod cluster_file;
 mod free_ports;
 mod lifeline;
 mod logging;
+mod runtime;
 mod shutdown;
 
 pub use cluster_file::{
@@ -14,4 +15,5 @@ pub use cluster_file::{
 pub use free_ports::FreePorts;
 pub use lifeline::{LIFELINE_VARIABLE, watch_lifeline};
 pub use logging::init_logging;
+pub use runtime::runtime;
 pub use shutdown::shutdown_signal;

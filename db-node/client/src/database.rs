@@ -31,6 +31,10 @@ use crate::schema::{Commands, Schema};
 /// How long callers are asked to stay away when this client has too much under way.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 
+/// So many calls in a row go to one node before the next one has its turn. Calls that are made at the same time then travel
+/// together, and what they cost on the way (messages, slots, confirmations, wake-ups) is shared among them.
+const IN_A_ROW: usize = 64;
+
 /// A database group. Cheap to clone; the connections close when the last clone is gone.
 ///
 /// It connects at the first call, on the runtime of that call, and must not outlive that runtime.
@@ -58,7 +62,7 @@ impl<S: Schema> Database<S> {
             calls: Semaphore::new(options.calls_max.min(Semaphore::MAX_PERMITS)),
             options,
             leader: Arc::new(Leader::unknown()),
-            turn: AtomicUsize::new(rand::random_range(0..1024)),
+            turn: AtomicUsize::new(rand::random_range(0..1024 * IN_A_ROW)),
             came_up: Arc::new(Notify::new()),
             started: OnceLock::new(),
         };
@@ -171,7 +175,7 @@ impl Group {
             (Kind::Command, Commands::ToTheLeader) => self.leader.index(),
             _ => None,
         };
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) / IN_A_ROW;
         loop {
             let mut came_up = std::pin::pin!(self.came_up.notified());
             // Listen first and look then, or a node that comes up in between would be missed.

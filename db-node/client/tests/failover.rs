@@ -251,7 +251,7 @@ async fn a_call_that_is_malformed_or_too_large_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn commands_go_to_the_leader_and_queries_to_all() {
+async fn commands_go_to_the_leader() {
     let group = Group::start(vec![always(Act::Answer); 3], "node-1").await;
     let database: Database<Product> = group.database(Options::default());
     let deadline = within(10_000);
@@ -265,10 +265,28 @@ async fn commands_go_to_the_leader_and_queries_to_all() {
         database.execute(&product::Command::default(), deadline).await.unwrap();
     }
     assert_eq!(group.calls(), [before[0], before[1] + 9, before[2]]);
-    for _ in 0..9 {
-        database.query(&product::Query::default(), deadline).await.unwrap();
+}
+
+#[tokio::test]
+async fn nodes_take_turns_of_many_calls_in_a_row() {
+    const IN_A_ROW: usize = 64;
+    let group = Group::start(vec![always(Act::Answer); 3], "").await;
+    let database = group.database(Options::default());
+    // Not all nodes are connected at the first calls.
+    while group.calls().contains(&0) {
+        query(&database, 5_000).await.unwrap();
     }
-    assert_eq!(group.calls(), [before[0] + 3, before[1] + 12, before[2] + 3]);
+    let before = group.calls();
+    for _ in 0..IN_A_ROW {
+        query(&database, 5_000).await.unwrap();
+    }
+    let asked = group.calls().iter().zip(&before).filter(|(now, before)| now > before).count();
+    assert!(asked <= 2, "the rest of one turn, and the begin of the next");
+    for _ in 0..2 * IN_A_ROW {
+        query(&database, 5_000).await.unwrap();
+    }
+    let each: Vec<_> = group.calls().iter().zip(&before).map(|(now, before)| now - before).collect();
+    assert_eq!(each, [IN_A_ROW; 3]);
 }
 
 #[tokio::test]

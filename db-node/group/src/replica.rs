@@ -38,8 +38,8 @@ impl From<StorageError> for ReplicaError {
     }
 }
 
-/// How long changes gather before they are written.
-const GATHER: Duration = Duration::from_millis(20);
+/// How long changes gather before they are written: a record that changes all the time is written five times a second.
+const GATHER: Duration = Duration::from_millis(200);
 /// How many commands the store may lag behind memory; whoever applies more helps to write.
 const LAG_COMMANDS_MAX: usize = 16_384;
 /// How many records are handed over at a time from the thread that reads the store to the one that loads the machine.

@@ -84,8 +84,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         approval_rate: arguments.approval_rate.unwrap_or(file.financial.approval_rate),
         seed: arguments.seed.unwrap_or(file.financial.seed),
     };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start a runtime")?;
+    let runtime = agora_process::runtime().context("can't start a runtime")?;
     runtime.block_on(async {
         let stop = shutdown_signal().context("can't listen for signals")?;
         let listener = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;

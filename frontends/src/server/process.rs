@@ -58,7 +58,7 @@ pub fn run(role: Role, program: &'static str, args: Vec<OsString>) -> ExitCode {
 
 fn start(role: Role, arguments: &Arguments) -> anyhow::Result<()> {
     let cluster = ClusterFile::read(&arguments.config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = agora_process::runtime()?;
     let served = runtime.block_on(serve(role, arguments, &cluster));
     // A password that is being hashed is not waited for.
     runtime.shutdown_background();
