@@ -11,6 +11,9 @@ table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:
 td.n{text-align:right}.held{color:#27823f}.broken{color:#b01010;font-weight:bold}\
 pre{background:#f5f5f5;padding:.6em;overflow-x:auto;font-size:12px}svg{width:100%}h1 small{font-weight:normal;color:#777}";
 
+/// What happened in a few minutes; more of it nobody reads on a page.
+const HAPPENINGS_MAX: usize = 2_000;
+
 /// The whole page.
 pub(super) fn page(report: &Report) -> String {
     let mut page = String::new();
@@ -108,8 +111,18 @@ fn availability(page: &mut String, report: &Report) {
 }
 
 fn happenings(page: &mut String, report: &Report) {
-    page.push_str("<h2>Timeline</h2><details><summary>All that happened</summary><pre>");
-    for entry in &report.timeline {
+    let left_out = report.timeline.len().saturating_sub(HAPPENINGS_MAX);
+    if left_out > 0 {
+        let _ = write!(
+            page,
+            "<h2>Timeline</h2><p>{left_out} of {} entries are only in report.json</p>",
+            report.timeline.len()
+        );
+    } else {
+        page.push_str("<h2>Timeline</h2>");
+    }
+    page.push_str("<details><summary>What happened</summary><pre>");
+    for entry in report.timeline.iter().take(HAPPENINGS_MAX) {
         let _ =
             writeln!(page, "{:9.3} s  {}", entry.at().as_secs_f64(), escaped(&entry.happening.to_string()));
     }

@@ -11,6 +11,8 @@ const LEFT: f64 = 130.0;
 const ROW: f64 = 16.0;
 const CHART: f64 = 120.0;
 const GAP: f64 = 14.0;
+/// With more bars than this there is no room to point at one, and what it is called would be most of the page.
+const NAMED_BARS_MAX: usize = 500;
 /// Colours of nodes, by their numbers.
 const NODES: [&str; 6] = ["#4e79a7", "#f28e2b", "#59a14f", "#b07aa1", "#edc948", "#9c755f"];
 
@@ -49,8 +51,7 @@ impl Picture<'_> {
             rows.entry(&bar.process).or_default().push(bar);
         }
         let mut svg = String::new();
-        self.legend(&mut svg);
-        let mut y = 2.0 * GAP;
+        let mut y = self.legend(&mut svg) + GAP;
         for (process, bars) in &rows {
             self.label(&mut svg, y, process);
             bars.iter().for_each(|bar| self.bar(&mut svg, y, bar));
@@ -80,21 +81,27 @@ impl Picture<'_> {
         )
     }
 
-    /// Which colour is which fault.
-    fn legend(&self, svg: &mut String) {
+    /// Which colour is which fault. Gives where it ends.
+    fn legend(&self, svg: &mut String) -> f64 {
         let faults: BTreeSet<Fault> = self.bars.iter().map(|bar| bar.fault).collect();
-        let mut x = LEFT;
+        let (mut x, mut y) = (LEFT, 3.0);
         for fault in faults {
             let text = fault.to_string();
+            let width = 30.0 + 6.0 * text.len() as f64;
+            if x + width > WIDTH {
+                (x, y) = (LEFT, y + ROW);
+            }
             // Writing into a string does not fail.
             let _ = write!(
                 svg,
-                "<rect x=\"{x}\" y=\"3\" width=\"10\" height=\"10\" fill=\"{}\"/><text x=\"{}\" y=\"12\">{text}</text>",
+                "<rect x=\"{x}\" y=\"{y}\" width=\"10\" height=\"10\" fill=\"{}\"/><text x=\"{}\" y=\"{}\">{text}</text>",
                 color(fault),
-                x + 14.0
+                x + 14.0,
+                y + 9.0
             );
-            x += 30.0 + 6.0 * text.len() as f64;
+            x += width;
         }
+        y + ROW
     }
 
     fn x(&self, at_ns: u64) -> f64 {
@@ -123,10 +130,13 @@ impl Picture<'_> {
         let (x, width) = (self.x(from_ns), (self.x(to_ns) - self.x(from_ns)).max(1.5));
         let _ = write!(
             svg,
-            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" {style}>\
-             <title>{}</title></rect>",
-            escaped(title)
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" {style}"
         );
+        if self.bars.len() > NAMED_BARS_MAX {
+            svg.push_str("/>");
+        } else {
+            let _ = write!(svg, "><title>{}</title></rect>", escaped(title));
+        }
     }
 
     /// In full colour until it was undone, lighter until the process was ready.
