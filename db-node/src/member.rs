@@ -87,7 +87,8 @@ impl Running {
                 while !has_shut_down(group) {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
-                "openraft has shut down, most likely because its disk failed; the log says more".into()
+                let why = group.status().not_ready_because;
+                format!("openraft has shut down: {}", why.as_deref().unwrap_or("nobody says why"))
             }
         }
     }

@@ -7,6 +7,8 @@ use agora_machine::Malformed;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::runtime;
+
 /// Why a group did not answer. A refusal by the state machine is an answer, not a failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -159,7 +161,7 @@ impl GroupHandle {
     /// The computation was cut off because the node stops.
     pub async fn checksum(&self) -> Result<(u64, u32), Failure> {
         let checksum = Arc::clone(&self.checksum);
-        let computed = tokio::task::spawn_blocking(move || checksum()).await;
+        let computed = runtime::blocking(move || checksum()).await;
         computed.map_err(|_| Failure::Unavailable("this node is stopping".into()))
     }
 }

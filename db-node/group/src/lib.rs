@@ -8,6 +8,10 @@ pub mod broadcast;
 mod handle;
 pub mod raft;
 mod replica;
+mod runtime;
+#[cfg(test)]
+mod simulation;
+mod state_disk;
 
 pub use handle::{Command, Failure, GroupHandle, GroupStatus, Protocol, Query};
 pub use replica::{Replica, ReplicaError, checksum};

@@ -15,6 +15,8 @@ use agora_storage::{StateStore, StorageError};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
+use crate::state_disk::StateDisk;
+
 /// Why a replica can't go on.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReplicaError {
@@ -78,7 +80,7 @@ impl<M> State<M> {
 
 #[derive(Debug)]
 struct Store {
-    store: StateStore,
+    store: Arc<dyn StateDisk>,
     failed: Option<Arc<StorageError>>,
 }
 
@@ -95,6 +97,10 @@ impl Saver {
         let (wake, woken) = mpsc::sync_channel(1);
         let (stop, stopped) = mpsc::sync_channel(1);
         let run = move || save_when_woken(&core, &woken, &stopped);
+        #[cfg(test)]
+        if crate::simulation::executor::is_running() {
+            return Saver { wake: None, stop: None, thread: None };
+        }
         // If the system has no thread to give, changes are written by whoever makes them.
         let thread = std::thread::Builder::new().name("state-saver".into()).spawn(run).ok();
         Saver { wake: Some(wake), stop: Some(stop), thread }
@@ -123,7 +129,12 @@ impl<M: StateMachine> Replica<M> {
     /// # Errors
     /// The store fails, or its records are not those of this state machine.
     pub fn open(store: StateStore) -> Result<Self, ReplicaError> {
-        let machine = load(&store)?;
+        Self::over(Arc::new(store))
+    }
+
+    /// The replica whose records are on this disk.
+    pub(crate) fn over(store: Arc<dyn StateDisk>) -> Result<Self, ReplicaError> {
+        let machine = load(&*store)?;
         let position = store.position()?;
         let state = State::new(machine, position);
         let core =
@@ -186,7 +197,7 @@ impl<M: StateMachine> Replica<M> {
     /// The state store has failed.
     pub fn sync(&self) -> Result<Option<Vec<u8>>, ReplicaError> {
         self.core.save()?;
-        let store = self.core.store.lock().store.clone();
+        let store = Arc::clone(&self.core.store.lock().store);
         let position = store.position()?;
         store.sync()?;
         Ok(position)
@@ -292,7 +303,6 @@ impl<M: StateMachine> Core<M> {
         state.unsaved = false;
         state.unsaved_commands = 0;
         drop(state);
-        let changes = changes.into_iter().map(|change| (change.key, change.value));
         if let Err(error) = store.store.commit(changes, &position) {
             // The changes are gone from memory's notes: nothing may be written after them.
             let error = Arc::new(error);
@@ -320,7 +330,7 @@ fn save_when_woken<M: StateMachine>(core: &Core<M>, woken: &Receiver<()>, stoppe
 }
 
 /// Loads all records: one thread reads the store while this one builds the machine.
-fn load<M: StateMachine>(store: &StateStore) -> Result<M, ReplicaError> {
+fn load<M: StateMachine>(store: &dyn StateDisk) -> Result<M, ReplicaError> {
     let records = store.records();
     let (full, filled) = mpsc::sync_channel::<Result<Vec<Record>, StorageError>>(8);
     std::thread::scope(|scope| {

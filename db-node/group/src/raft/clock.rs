@@ -4,7 +4,11 @@
 //! that for an hour. Each reply of a peer carries its clock; a leader whose own clock is far from the middle of all takes
 //! the middle.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::runtime;
 
 /// How far the own clock may be from the middle: more than messages take, less than anybody would miss.
 const TOLERANCE_MS: u64 = 1000;
@@ -15,8 +19,7 @@ const CLOCKS_MIN: usize = 3;
 
 /// The milliseconds since the Unix epoch on this node's clock.
 pub(crate) fn own_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    agora_sabotage::clock_ms(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+    agora_sabotage::clock_ms(runtime::system_clock_ms())
 }
 
 /// A peer's clock, as it was when it was heard.

@@ -20,6 +20,7 @@ use super::proposer::{Proposed, Proposer};
 use super::types::NodeId;
 use super::view::View;
 use crate::handle::{Command, Failure};
+use crate::runtime;
 
 /// How long a command may take before its caller is told that it has failed, or may have.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -71,7 +72,7 @@ pub(crate) async fn run(
             under_way += 1;
             let batch = take_batch(&mut waiting);
             let (view, proposer, give_back) = (view.clone(), proposer.clone(), give_back.clone());
-            tokio::spawn(async move {
+            runtime::spawn(async move {
                 let returned = carry_out(&view, &proposer, leader, batch).await;
                 // It fails only if the node is stopping.
                 let _ = give_back.send(returned).await;
@@ -80,7 +81,7 @@ pub(crate) async fn run(
         }
         let next_deadline = waiting.front().map_or_else(|| Instant::now() + DEADLINE, |first| first.deadline);
         let wake = if pause_until > Instant::now() { pause_until.min(next_deadline) } else { next_deadline };
-        tokio::select! {
+        runtime::select! {
             () = closing.cancelled(), if !commands.is_closed() => commands.close(),
             command = commands.recv(), if open && waiting.len() < WAITING_MAX => match command {
                 Some(command) => waiting.push_back(Waiting { command, deadline: Instant::now() + DEADLINE }),
@@ -187,7 +188,7 @@ async fn forward(view: &View, leader: NodeId, commands: Vec<Bytes>) -> Proposed 
         // A leader that has handed over is about to say what became of it.
         sleep(LAST_WORD).await;
     };
-    let reply = tokio::select! {
+    let reply = runtime::select! {
         reply = request => reply,
         // An old leader may be stopped, or cut off, and never answer.
         () = another => Err(LinkError::Broken),

@@ -29,7 +29,6 @@ use agora_proto::raft::raft_request::Body as Request;
 use futures::stream::{FuturesUnordered, StreamExt};
 use openraft::ServerState;
 use parking_lot::Mutex;
-use rand::Rng;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -39,6 +38,7 @@ use super::types::{
 };
 use super::view::{SILENCE, View};
 use super::wire;
+use crate::runtime;
 
 /// How often the leader's signs of life are looked at, besides when a connection breaks.
 const TICK: Duration = Duration::from_millis(50);
@@ -71,7 +71,7 @@ impl Election {
         let mut attempts = 0;
         let mut patience = patience(attempts);
         loop {
-            tokio::select! {
+            runtime::select! {
                 changed = changes.changed() => if changed.is_err() { return },
                 Some(link) = links.next() => links.push(next_change(link)),
                 () = sleep(TICK) => {},
@@ -95,7 +95,7 @@ impl Election {
                 attempts = (attempts + 1).min(DOUBLINGS_MAX);
             }
             patience = self::patience(attempts);
-            sleep(random(TURN * 2)).await;
+            sleep(runtime::random_below(TURN * 2)).await;
         }
     }
 
@@ -259,11 +259,7 @@ impl RecordSource for Nothing {
 /// How long this node bears a silent leader: longer than it takes to help others, not equally long everywhere, and longer
 /// after elections that brought nobody to power.
 fn patience(attempts: u32) -> Duration {
-    (SILENCE + random(SILENCE)) * 2_u32.pow(attempts)
-}
-
-fn random(below: Duration) -> Duration {
-    rand::rng().random_range(Duration::ZERO..below)
+    (SILENCE + runtime::random_below(SILENCE)) * 2_u32.pow(attempts)
 }
 
 /// Resolves when one of the connections with a peer has changed.

@@ -3,34 +3,28 @@
 //! Whether a request may have reached the peer is always known: [`LinkError::Down`] says that it certainly did not. A link
 //! leads to a seat; who sits there says so when the connection is made, and a request for another node is not sent.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agora_proto::raft as pb;
-use agora_proto::raft::raft_peer_client::RaftPeerClient;
 use agora_proto::raft::raft_reply::Body as Reply;
 use agora_proto::raft::raft_request::Body as Request;
+use futures::stream::StreamExt;
 use parking_lot::{Mutex, RwLock};
-use rand::Rng;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{sleep, timeout};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
 
 use super::clock::Heard;
+use super::dial::Dial;
 use super::types::NodeId;
+use crate::runtime;
 
-/// Largest message on a link: a few times what one append or one batch of forwarded commands is bounded to.
-pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// How long a connection, and the peer's welcome on it, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
-/// A connection on which nothing arrives any more, as over a cut cable, is given up, and made anew when that can be done.
-const PING_AFTER: Duration = Duration::from_millis(1000);
-const PONG_WITHIN: Duration = Duration::from_millis(3000);
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_millis(300);
 /// Requests that wait to be written to the stream.
@@ -50,13 +44,14 @@ pub(crate) enum LinkError {
     Failed(String),
 }
 
-type Pending = Arc<Mutex<HashMap<u64, oneshot::Sender<Reply>>>>;
+type Pending = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Reply>>>>;
 
 /// A link to the peer in one seat. It connects by itself for as long as [`Link::run`] runs.
 #[derive(Debug)]
 pub(crate) struct Link {
     to: usize,
     address: SocketAddr,
+    dial: Arc<dyn Dial>,
     hello: pb::Hello,
     connection: RwLock<Option<Connection>>,
     up: watch::Sender<bool>,
@@ -103,10 +98,11 @@ impl Drop for Waiting<'_> {
 }
 
 impl Link {
-    pub(crate) fn new(cluster: &str, from: NodeId, to: usize, address: SocketAddr) -> Link {
+    fn new(cluster: &str, from: NodeId, (to, address): (usize, SocketAddr), dial: Arc<dyn Dial>) -> Link {
         Link {
             to,
             address,
+            dial,
             hello: pb::Hello { cluster: cluster.into(), from: from.to_bits(), to: to as u64 },
             connection: RwLock::new(None),
             up: watch::channel(false).0,
@@ -154,7 +150,7 @@ impl Link {
         let mut backoff = BACKOFF_MIN;
         let mut quiet = false;
         loop {
-            let outcome = tokio::select! {
+            let outcome = runtime::select! {
                 () = stop.cancelled() => break,
                 outcome = self.connect_and_serve() => outcome,
             };
@@ -171,10 +167,9 @@ impl Link {
                 }
                 _ => {}
             }
-            let jitter = rand::rng().random_range(0.5..1.0);
-            tokio::select! {
+            runtime::select! {
                 () = stop.cancelled() => break,
-                () = sleep(backoff.mul_f64(jitter)) => {},
+                () = sleep(backoff / 2 + runtime::random_below(backoff / 2)) => {},
             }
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
@@ -190,30 +185,20 @@ impl Link {
     }
 
     async fn connect_and_serve(&self) -> Result<(), String> {
-        let endpoint =
-            Endpoint::from_shared(format!("http://{}", self.address)).map_err(|error| error.to_string())?;
-        let endpoint = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(PING_AFTER)
-            .keep_alive_timeout(PONG_WITHIN)
-            .keep_alive_while_idle(true);
         let (requests, outgoing) = mpsc::channel(OUTGOING);
         let (peer, mut replies) = timeout(CONNECT_TIMEOUT, async {
-            let channel = endpoint.connect().await.map_err(|error| chain(&error))?;
-            let client = RaftPeerClient::new(channel);
-            let mut client =
-                client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
             let hello = pb::RaftRequest { id: 0, body: Some(Request::Hello(self.hello.clone())) };
             requests.send(hello).await.map_err(|error| error.to_string())?;
-            let replies = client.link(ReceiverStream::new(outgoing)).await.map_err(|status| status.to_string())?;
-            let mut replies = replies.into_inner();
-            match replies.message().await.map_err(|status| status.to_string())?.and_then(|reply| reply.body) {
-                Some(Reply::Hello(welcome)) if welcome.refused_because.is_empty() => Ok((NodeId::from(welcome.node), replies)),
+            let mut replies = self.dial.dial(self.to, self.address, outgoing).await?;
+            match replies.next().await.transpose()?.and_then(|reply| reply.body) {
+                Some(Reply::Hello(welcome)) if welcome.refused_because.is_empty() => {
+                    Ok((NodeId::from(welcome.node), replies))
+                }
                 Some(Reply::Hello(refusal)) => {
-                    tracing::error!(peer = self.to, address = %self.address, why = refusal.refused_because, "a peer refuses this node");
-                    Err(refusal.refused_because)
-                },
+                    let why = refusal.refused_because;
+                    tracing::error!(peer = self.to, address = %self.address, why, "a peer refuses this node");
+                    Err(why)
+                }
                 _ => Err("the peer did not say hello".to_string()),
             }
         })
@@ -223,7 +208,7 @@ impl Link {
         *self.last_peer.write() = Some(peer);
         *self.connection.write() = Some(Connection { peer, requests, pending: Arc::clone(&pending) });
         self.up.send_replace(true);
-        while let Some(reply) = replies.message().await.map_err(|status| status.to_string())? {
+        while let Some(reply) = replies.next().await.transpose()? {
             *self.clock.lock() = Some(Heard { clock_ms: reply.clock_ms, at: Instant::now() });
             let waiting = pending.lock().remove(&reply.id);
             if let (Some(waiting), Some(body)) = (waiting, reply.body) {
@@ -249,12 +234,6 @@ impl Drop for Incoming {
     }
 }
 
-/// An error with all its causes: the first one alone says only "transport error".
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 /// The links of a node, by seat.
 #[derive(Clone, Debug)]
 pub(crate) struct Links {
@@ -262,9 +241,14 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    pub(crate) fn new(cluster: &str, me: NodeId, members: &[(String, SocketAddr)]) -> Links {
+    pub(crate) fn new(
+        cluster: &str,
+        me: NodeId,
+        members: &[(String, SocketAddr)],
+        dial: &Arc<dyn Dial>,
+    ) -> Links {
         let link = |(to, (_, address)): (usize, &(String, SocketAddr))| {
-            (to != me.seat()).then(|| Arc::new(Link::new(cluster, me, to, *address)))
+            (to != me.seat()).then(|| Arc::new(Link::new(cluster, me, (to, *address), Arc::clone(dial))))
         };
         Links { links: Arc::new(members.iter().enumerate().map(link).collect()) }
     }

@@ -8,7 +8,7 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use agora_proto::raft as pb;
-use agora_storage::{Log, LogBatch};
+use agora_storage::LogBatch;
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
 use openraft::{AnyError, ErrorSubject, ErrorVerb, OptionalSend, RaftLogReader, StorageIOError};
 use parking_lot::{Mutex, RwLock};
@@ -16,9 +16,11 @@ use prost::Message;
 use tokio::sync::oneshot;
 
 use super::log_cache::{LogCache, entry_bytes};
+use super::log_disk::LogDisk;
 use super::log_writer::{self, COMMITTED, Change, LogWriter, PURGED, VOTE, position};
 use super::types::{Entry, LogId, NodeId, StorageError, TypeConfig, Vote};
 use super::wire;
+use crate::runtime;
 
 /// About how many bytes of entries are read, and sent to a peer, at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -31,7 +33,7 @@ pub(crate) struct LogStore {
 
 #[derive(Debug)]
 struct Inner {
-    log: Log,
+    log: Arc<dyn LogDisk>,
     cache: Arc<RwLock<LogCache>>,
     writer: LogWriter,
     committed: RwLock<Option<LogId>>,
@@ -54,16 +56,18 @@ fn write_failed(error: impl Display) -> StorageError {
 }
 
 impl LogStore {
-    /// The log of a data directory. Blocks.
-    pub(crate) fn open(log: Log) -> Result<LogStore, String> {
-        let purged = log_writer::read_meta::<pb::LogId>(&log, PURGED)?.map(wire::log_id);
+    /// The log on this disk. Blocks.
+    pub(crate) fn open(log: impl LogDisk + 'static) -> Result<LogStore, String> {
+        let log: Arc<dyn LogDisk> = Arc::new(log);
+        let purged = log_writer::read_meta::<pb::LogId>(&*log, PURGED)?.map(wire::log_id);
         let last = match log.last() {
-            Some(last) => read_from_disk(&log, last - 1, last, 0)?.pop().map(|entry| entry.log_id),
+            Some(last) => read_from_disk(&*log, last - 1, last, 0)?.pop().map(|entry| entry.log_id),
             None => None,
         };
-        let committed = log_writer::read_meta::<pb::LogId>(&log, COMMITTED)?.map(wire::log_id);
+        let committed = log_writer::read_meta::<pb::LogId>(&*log, COMMITTED)?.map(wire::log_id);
         let cache = Arc::new(RwLock::new(LogCache::new(purged, log.first().map(|first| first - 1), last)));
-        let writer = LogWriter::spawn(log.clone(), Arc::clone(&cache)).map_err(|error| error.to_string())?;
+        let writer =
+            LogWriter::spawn(Arc::clone(&log), Arc::clone(&cache)).map_err(|error| error.to_string())?;
         let inner = Inner {
             log,
             cache,
@@ -120,8 +124,8 @@ impl LogStore {
             }
             (start, end.min(cache.first_in_memory()))
         };
-        let log = self.inner.log.clone();
-        let read = tokio::task::spawn_blocking(move || read_from_disk(&log, start, disk_end, max_bytes));
+        let log = Arc::clone(&self.inner.log);
+        let read = runtime::blocking(move || read_from_disk(&*log, start, disk_end, max_bytes));
         let mut entries = read.await.map_err(read_failed)?.map_err(read_failed)?;
         let bytes: usize = entries.iter().map(entry_bytes).sum();
         if entries.last().is_some_and(|entry| entry.log_id.index + 1 == disk_end)
@@ -138,7 +142,7 @@ impl LogStore {
     }
 }
 
-fn read_from_disk(log: &Log, start: u64, end: u64, max_bytes: usize) -> Result<Vec<Entry>, String> {
+fn read_from_disk(log: &dyn LogDisk, start: u64, end: u64, max_bytes: usize) -> Result<Vec<Entry>, String> {
     let entries = log.read(position(start)..position(end), max_bytes).map_err(|error| error.to_string())?;
     entries.into_iter().map(|(_, bytes)| wire::decode_entry(bytes).map_err(|malformed| malformed.0)).collect()
 }
@@ -201,7 +205,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
-        let vote = log_writer::read_meta::<pb::Vote>(&self.inner.log, VOTE);
+        let vote = log_writer::read_meta::<pb::Vote>(&*self.inner.log, VOTE);
         Ok(vote.map_err(|error| failed(ErrorSubject::Vote, ErrorVerb::Read, error))?.map(wire::vote))
     }
 
@@ -250,8 +254,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
         let beyond = self.inner.cache.read().last() <= Some(log_id);
         self.inner.cache.write().purge(log_id);
-        let (log, one_at_a_time) = (self.inner.log.clone(), Arc::clone(&self.inner.purging));
-        let purge = tokio::task::spawn_blocking(move || {
+        let (log, one_at_a_time) = (Arc::clone(&self.inner.log), Arc::clone(&self.inner.purging));
+        let purge = runtime::blocking(move || {
             let _one_at_a_time = one_at_a_time.lock();
             if log.purged() >= Some(position(log_id.index)) {
                 return Ok(());

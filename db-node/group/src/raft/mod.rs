@@ -7,9 +7,9 @@
 //! | where | what |
 //! |---|---|
 //! | `types`, `wire` | openraft's types for this group, and their protobuf messages |
-//! | `log_store`, `log_writer`, `log_cache` | openraft's log over [`agora_storage::Log`] |
+//! | `log_store`, `log_writer`, `log_cache`, `log_disk` | openraft's log over [`agora_storage::Log`] |
 //! | `state_machine`, `snapshot_*` | openraft's state machine over a [`Replica`], and snapshots on their way to a peer |
-//! | `link`, `network`, `service` | both ends of the streams between members |
+//! | `dial`, `link`, `network`, `service` | both ends of the streams between members |
 //! | `node_id`, `founding`, `membership` | who is a node of the group, at first and later |
 //! | `view`, `election`, `leadership` | who leads, who is to lead next, and what a leader does to stay or to leave |
 //! | `clock`, `upkeep`, `status` | which time it is, and what happens now and then |
@@ -19,11 +19,13 @@
 
 mod clock;
 mod commands;
+mod dial;
 mod election;
 mod founding;
 mod leadership;
 mod link;
 mod log_cache;
+mod log_disk;
 mod log_store;
 mod log_writer;
 mod membership;
@@ -46,7 +48,19 @@ mod upkeep;
 mod view;
 mod wire;
 
+#[cfg(test)]
+pub(crate) use dial::{Dial, Replies};
+#[cfg(test)]
+pub(crate) use log_cache::LogCache;
+#[cfg(test)]
+pub(crate) use log_disk::LogDisk;
+#[cfg(test)]
+pub(crate) use log_store::LogStore;
+#[cfg(test)]
+pub(crate) use log_writer::{Change, Gathered};
 pub use service::{PeerService, RaftPeerService};
+#[cfg(test)]
+pub(crate) use start::{Loaded, start_with};
 pub use start::{RaftOptions, Running, StartError, start};
 
 #[allow(unused_imports, reason = "named by the documentation above")]

@@ -18,6 +18,7 @@ use super::link::{LinkError, Links};
 use super::snapshot_sender;
 use super::types::{NodeId, Snapshot, TypeConfig, Vote};
 use super::wire;
+use crate::runtime;
 
 /// How long replication leaves a peer alone that can't be reached.
 const BACKOFF: Duration = Duration::from_millis(50);
@@ -84,7 +85,7 @@ impl RaftNetwork<TypeConfig> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _: RPCOption,
     ) -> Result<SnapshotResponse<NodeId>, StreamingError<TypeConfig, Fatal<NodeId>>> {
-        tokio::select! {
+        runtime::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = snapshot_sender::send(&self.links, self.target, vote, snapshot) => match sent {
                 Ok(vote) => Ok(SnapshotResponse { vote }),

@@ -6,8 +6,6 @@
 
 use std::fmt;
 
-use agora_storage::DiskId;
-
 /// A node of the group. In order of their seats.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u64);
@@ -16,10 +14,10 @@ pub struct NodeId(u64);
 const DISK_BITS: u32 = 48;
 
 impl NodeId {
-    /// The node of a seat, which is a member's index in the cluster file, with this disk.
-    pub(crate) fn new(seat: usize, disk: DiskId) -> NodeId {
+    /// The node of a seat, which is a member's index in the cluster file, with the disk of this id.
+    pub(crate) fn new(seat: usize, disk: u128) -> NodeId {
         // The low bits of a random UUID are random.
-        let disk = u64::try_from(disk.as_u128() & ((1 << DISK_BITS) - 1)).unwrap_or_default();
+        let disk = u64::try_from(disk & ((1 << DISK_BITS) - 1)).unwrap_or_default();
         NodeId(u64::try_from(seat).unwrap_or(u64::MAX) << DISK_BITS | disk)
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::types::{Batch, Responses};
 use super::view::View;
+use crate::runtime;
 
 /// Proposals that may wait; more are refused as overload.
 pub(crate) const PROPOSALS_MAX: usize = 4096;
@@ -108,7 +109,7 @@ async fn propose(view: &View, mut proposals: Vec<Proposal>, permit: OwnedSemapho
         // openraft has stopped without having taken it.
         return answer_all(proposals, || Proposed::NotLeader);
     };
-    tokio::spawn(async move {
+    runtime::spawn(async move {
         let outcome = written.await;
         drop(permit);
         match outcome {

@@ -6,6 +6,7 @@ use openraft::LogIdOptionExt;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::types::Raft;
+use crate::runtime;
 
 /// Who may wait for a confirmation; more are told that there is none.
 const WAITING_MAX: usize = 4096;
@@ -43,7 +44,7 @@ async fn run(raft: Raft, mut waiting: mpsc::Receiver<oneshot::Sender<Option<u64>
             sharing.push(next);
         }
         let raft = raft.clone();
-        tokio::spawn(async move {
+        runtime::spawn(async move {
             let confirmed = raft.get_read_log_id().await;
             drop(permit);
             let index = confirmed.ok().map(|(log_id, _)| log_id.next_index().saturating_sub(1));

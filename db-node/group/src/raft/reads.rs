@@ -18,6 +18,7 @@ use super::read_index::ReadIndex;
 use super::view::View;
 use crate::handle::{Failure, Query};
 use crate::replica::Replica;
+use crate::runtime;
 
 /// How long a query may take before its caller is told that it has failed.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -56,7 +57,7 @@ impl<M: StateMachine> Reads<M> {
     pub(crate) async fn run(self, mut queries: mpsc::Receiver<Query>, closing: CancellationToken) {
         let under_way = Arc::new(Semaphore::new(UNDER_WAY));
         loop {
-            let first = tokio::select! {
+            let first = runtime::select! {
                 () = closing.cancelled(), if !queries.is_closed() => {
                     queries.close();
                     continue;
@@ -72,7 +73,7 @@ impl<M: StateMachine> Reads<M> {
                 batch.push(next);
             }
             let reads = self.clone();
-            tokio::spawn(async move {
+            runtime::spawn(async move {
                 let ready = reads.get_ready().await;
                 drop(permit);
                 match ready {
@@ -117,7 +118,7 @@ impl<M: StateMachine> Reads<M> {
         loop {
             // Changes from here on end the pause below.
             changes.borrow_and_update();
-            tokio::select! {
+            runtime::select! {
                 confirmed = timeout(CONFIRM_TIMEOUT, self.ask_leader()) => {
                     if let Ok(Some(index)) = confirmed {
                         return index;
@@ -126,7 +127,7 @@ impl<M: StateMachine> Reads<M> {
                 // Whoever was asked leads no more, and may never answer.
                 _ = changes.changed() => continue,
             }
-            tokio::select! {
+            runtime::select! {
                 _ = changes.changed() => {},
                 () = sleep(PAUSE) => {},
             }
@@ -153,7 +154,7 @@ impl<M: StateMachine> Reads<M> {
             }
             let replica = self.replica.clone();
             // Nobody waits for the thread: the answers say when it is done.
-            tokio::task::spawn_blocking(move || {
+            runtime::blocking(move || {
                 for query in slice {
                     let response = replica.query(&query.query);
                     // Whoever no longer waits needs no answer.

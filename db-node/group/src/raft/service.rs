@@ -8,7 +8,7 @@ use agora_proto::raft::forward_reply::Outcome;
 use agora_proto::raft::raft_peer_server::{RaftPeer, RaftPeerServer};
 use agora_proto::raft::raft_reply::Body as Reply;
 use agora_proto::raft::raft_request::Body as Request;
-use futures::Stream;
+use futures::stream::{Stream, StreamExt};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use super::snapshot_receiver::SnapshotReceiver;
 use super::types::NodeId;
 use super::view::View;
 use super::wire;
+use crate::runtime;
 
 /// The service that peers' links end at, to be mounted beside a node's other services.
 pub type RaftPeerService = RaftPeerServer<PeerService>;
@@ -62,23 +63,32 @@ impl RaftPeer for PeerService {
         &self,
         call: Call<Streaming<pb::RaftRequest>>,
     ) -> Result<Response<Self::LinkStream>, Status> {
-        let (replies, outgoing) = mpsc::channel(OUTGOING);
-        let (service, requests) = (self.clone(), call.into_inner());
-        tokio::spawn(async move {
-            let stop = service.inner.stop.clone();
-            tokio::select! {
-                () = stop.cancelled() => {},
-                () = service.serve(requests, replies) => {},
-            }
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+        let replies = self.answer(call.into_inner());
+        Ok(Response::new(Box::pin(ReceiverStream::new(replies))))
     }
 }
 
 impl PeerService {
+    /// Answers a stream of requests, until it ends or this node stops.
+    pub(crate) fn answer(
+        &self,
+        requests: impl Stream<Item = Result<pb::RaftRequest, Status>> + Send + Unpin + 'static,
+    ) -> mpsc::Receiver<Result<pb::RaftReply, Status>> {
+        let (replies, outgoing) = mpsc::channel(OUTGOING);
+        let service = self.clone();
+        runtime::spawn(async move {
+            let stop = service.inner.stop.clone();
+            runtime::select! {
+                () = stop.cancelled() => {},
+                () = service.serve(requests, replies) => {},
+            }
+        });
+        outgoing
+    }
+
     async fn serve(
         &self,
-        mut requests: Streaming<pb::RaftRequest>,
+        mut requests: impl Stream<Item = Result<pb::RaftRequest, Status>> + Send + Unpin,
         replies: mpsc::Sender<Result<pb::RaftReply, Status>>,
     ) {
         let from = match self.greet(&mut requests, &replies).await {
@@ -91,19 +101,19 @@ impl PeerService {
         let _incoming = self.inner.view.links.incoming(from);
         let under_way = Arc::new(Semaphore::new(UNDER_WAY));
         loop {
-            let request = match requests.message().await {
-                Ok(Some(request)) => request,
-                Ok(None) => return,
-                Err(status) => {
+            let request = match requests.next().await {
+                Some(Ok(request)) => request,
+                None => return,
+                Some(Err(status)) => {
                     tracing::debug!(peer = %from, %status, "the link from a peer broke");
                     return;
                 }
             };
             let Ok(permit) = Arc::clone(&under_way).acquire_owned().await else { return };
             let (inner, replies, stop) = (Arc::clone(&self.inner), replies.clone(), self.inner.stop.clone());
-            tokio::spawn(async move {
+            runtime::spawn(async move {
                 let id = request.id;
-                let handled = tokio::select! {
+                let handled = runtime::select! {
                     () = stop.cancelled() => return,
                     handled = inner.handle(request) => handled,
                 };
@@ -118,10 +128,10 @@ impl PeerService {
     /// Lets in a peer of the same group that means this node.
     async fn greet(
         &self,
-        requests: &mut Streaming<pb::RaftRequest>,
+        requests: &mut (impl Stream<Item = Result<pb::RaftRequest, Status>> + Send + Unpin),
         replies: &mpsc::Sender<Result<pb::RaftReply, Status>>,
     ) -> Result<NodeId, String> {
-        let first = requests.message().await.map_err(|status| status.to_string())?;
+        let first = requests.next().await.transpose().map_err(|status| status.to_string())?;
         let Some(pb::RaftRequest { id, body: Some(Request::Hello(hello)) }) = first else {
             let _ = replies.send(Err(Status::failed_precondition("the first request must be a hello"))).await;
             return Err("a peer did not begin with a hello".into());

@@ -2,20 +2,20 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agora_proto::raft as pb;
-use agora_storage::Directory;
 use parking_lot::Mutex;
 
 use super::types::{Raft, ReceivedFile, Snapshot, SnapshotData, SnapshotMeta, SnapshotRecords};
 use super::wire;
+use crate::runtime;
 
 /// Receives one snapshot at a time: the first piece of another one takes the place of what was there.
 #[derive(Debug)]
 pub(crate) struct SnapshotReceiver {
-    directory: Directory,
+    scratch: PathBuf,
     incoming: Arc<Mutex<Option<Incoming>>>,
 }
 
@@ -36,8 +36,9 @@ enum Taken {
 }
 
 impl SnapshotReceiver {
-    pub(crate) fn new(directory: Directory) -> SnapshotReceiver {
-        SnapshotReceiver { directory, incoming: Arc::default() }
+    /// Collects in files of this directory.
+    pub(crate) fn new(scratch: PathBuf) -> SnapshotReceiver {
+        SnapshotReceiver { scratch, incoming: Arc::default() }
     }
 
     /// Takes a piece; with the last one the snapshot is installed.
@@ -49,10 +50,9 @@ impl SnapshotReceiver {
         let vote = chunk.vote.map(wire::vote).ok_or("no vote")?;
         let last = chunk.last.take();
         let snapshot_id = chunk.snapshot_id.clone();
-        let (directory, incoming) = (self.directory.clone(), Arc::clone(&self.incoming));
+        let (scratch, incoming) = (self.scratch.clone(), Arc::clone(&self.incoming));
         let whole = last.is_some();
-        let taken =
-            tokio::task::spawn_blocking(move || take(&directory, &mut incoming.lock(), &chunk, whole)).await;
+        let taken = runtime::blocking(move || take(&scratch, &mut incoming.lock(), &chunk, whole)).await;
         match (taken.map_err(|error| error.to_string())??, last) {
             (Taken::Whole(received), Some(last)) => {
                 let meta = SnapshotMeta {
@@ -75,13 +75,13 @@ impl SnapshotReceiver {
 }
 
 fn take(
-    directory: &Directory,
+    scratch: &Path,
     incoming: &mut Option<Incoming>,
     chunk: &pb::SnapshotChunk,
     whole: bool,
 ) -> Result<Taken, String> {
     if chunk.number == 0 {
-        *incoming = Some(begin(directory, &chunk.snapshot_id)?);
+        *incoming = Some(begin(scratch, &chunk.snapshot_id)?);
     }
     let Some(current) = incoming.as_mut() else { return Ok(Taken::StartAgain) };
     if current.snapshot_id != chunk.snapshot_id || current.next != chunk.number {
@@ -102,9 +102,8 @@ fn take(
     Ok(incoming.take().map_or(Taken::StartAgain, |done| Taken::Whole(done.received)))
 }
 
-fn begin(directory: &Directory, snapshot_id: &str) -> Result<Incoming, String> {
-    let path: PathBuf =
-        directory.scratch().map_err(|error| error.to_string())?.join(format!("snapshot-{}", unique()));
+fn begin(scratch: &Path, snapshot_id: &str) -> Result<Incoming, String> {
+    let path = scratch.join(format!("snapshot-{}", unique()));
     let file =
         File::create_new(&path).map_err(|error| format!("can't create {}: {error}", path.display()))?;
     let received = Arc::new(ReceivedFile { path });
@@ -121,4 +120,79 @@ fn begin(directory: &Directory, snapshot_id: &str) -> Result<Incoming, String> {
 fn unique() -> u64 {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(number: u64, records: &'static [u8], all_so_far: &[u8]) -> pb::SnapshotChunk {
+        let checksum = crc32fast::hash(all_so_far);
+        pb::SnapshotChunk {
+            snapshot_id: "s".into(),
+            number,
+            records: records.into(),
+            checksum,
+            ..Default::default()
+        }
+    }
+
+    fn files(scratch: &Path) -> usize {
+        std::fs::read_dir(scratch).unwrap().count()
+    }
+
+    #[test]
+    fn pieces_make_up_the_whole_and_nothing_is_left_of_it_afterwards() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut incoming = None;
+        let first = take(scratch.path(), &mut incoming, &chunk(0, b"one ", b"one "), false).unwrap();
+        assert!(matches!(first, Taken::More));
+        let Ok(Taken::Whole(received)) =
+            take(scratch.path(), &mut incoming, &chunk(1, b"two", b"one two"), true)
+        else {
+            panic!("the last piece makes it whole");
+        };
+        assert_eq!(std::fs::read(&received.path).unwrap(), b"one two");
+        drop(received);
+        assert_eq!(files(scratch.path()), 0);
+    }
+
+    #[test]
+    fn a_damaged_piece_is_refused_and_all_before_it_dropped() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut incoming = None;
+        take(scratch.path(), &mut incoming, &chunk(0, b"one ", b"one "), false).unwrap();
+        let damaged = take(scratch.path(), &mut incoming, &chunk(1, b"tvo", b"one two"), true);
+        assert!(damaged.is_err_and(|why| why.contains("checksum")));
+        assert_eq!((incoming.is_none(), files(scratch.path())), (true, 0));
+    }
+
+    #[test]
+    fn a_piece_that_is_not_the_next_one_starts_all_again() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut incoming = None;
+        for (known, number) in [(false, 1), (true, 2), (true, 5)] {
+            if known {
+                take(scratch.path(), &mut incoming, &chunk(0, b"one ", b"one "), false).unwrap();
+            }
+            let taken = take(scratch.path(), &mut incoming, &chunk(number, b"x", b"x"), false);
+            assert!(matches!(taken, Ok(Taken::StartAgain)));
+            assert_eq!((incoming.is_none(), files(scratch.path())), (true, 0));
+        }
+    }
+
+    #[test]
+    fn another_snapshot_takes_the_place_of_a_half_one() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut incoming = None;
+        take(scratch.path(), &mut incoming, &chunk(0, b"old", b"old"), false).unwrap();
+        take(scratch.path(), &mut incoming, &chunk(0, b"new", b"new"), false).unwrap();
+        assert_eq!(files(scratch.path()), 1);
+        let Ok(Taken::Whole(received)) =
+            take(scratch.path(), &mut incoming, &chunk(1, b"er", b"newer"), true)
+        else {
+            panic!("the last piece makes it whole");
+        };
+        assert_eq!(std::fs::read(&received.path).unwrap(), b"newer");
+    }
 }

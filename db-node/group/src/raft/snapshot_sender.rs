@@ -8,16 +8,18 @@ use agora_proto::raft as pb;
 use agora_proto::raft::raft_reply::Body as Reply;
 use agora_proto::raft::raft_request::Body as Request;
 use prost::Message;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::link::{LinkError, Links};
 use super::snapshot_file;
 use super::types::{NodeId, Snapshot, SnapshotData, SnapshotRecords, Vote};
 use super::wire;
+use crate::runtime;
 
 /// About how large a piece is.
-const PIECE_BYTES: usize = 256 << 10;
+const PIECE_BYTES: usize = if cfg!(test) { 1 << 10 } else { 256 << 10 };
+/// Pieces that are cut before they can be sent.
+const PIECES_AHEAD: usize = 2;
 /// How long a peer may take for a piece; the last one it installs.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(120);
@@ -35,9 +37,7 @@ pub(crate) async fn send(
         position: snapshot.snapshot.position.clone().into(),
     };
     let SnapshotData { records, .. } = *snapshot.snapshot;
-    let (pieces, mut cut) = mpsc::channel(2);
-    // Ends by itself when the receiver is dropped.
-    tokio::task::spawn_blocking(move || cut_records(&records, &pieces));
+    let mut cut = runtime::produce(PIECES_AHEAD, move |give| cut_records(&records, give));
     let mut checksum = crc32fast::Hasher::new();
     let mut number = 0;
     loop {
@@ -73,39 +73,38 @@ pub(crate) async fn send(
     }
 }
 
-fn cut_records(records: &SnapshotRecords, pieces: &mpsc::Sender<Result<Vec<u8>, String>>) {
+/// Takes a piece, and says whether more are wanted.
+type Give<'a> = &'a mut dyn FnMut(Result<Vec<u8>, String>) -> bool;
+
+fn cut_records(records: &SnapshotRecords, give: Give<'_>) {
     match records {
-        SnapshotRecords::Machine(machine) => cut(machine.records().map(Ok), pieces),
+        SnapshotRecords::Machine(machine) => cut(machine.records().map(Ok), give),
         SnapshotRecords::File(received) => match std::fs::File::open(&received.path) {
-            Ok(file) => cut(snapshot_file::records(std::io::BufReader::with_capacity(1 << 20, file)), pieces),
-            Err(error) => cut(std::iter::once(Err(error.to_string())), pieces),
+            Ok(file) => cut(snapshot_file::records(std::io::BufReader::with_capacity(1 << 20, file)), give),
+            Err(error) => cut(std::iter::once(Err(error.to_string())), give),
         },
     }
 }
 
-fn cut(
-    records: impl Iterator<Item = Result<Record, String>>,
-    pieces: &mpsc::Sender<Result<Vec<u8>, String>>,
-) {
+fn cut(records: impl Iterator<Item = Result<Record, String>>, give: Give<'_>) {
     let mut piece = Vec::with_capacity(PIECE_BYTES + 4096);
     for record in records {
         match record {
             Ok(record) => snapshot_file::put(record, &mut piece),
             Err(why) => {
                 // If nobody takes it, sending has ended for another reason.
-                let _ = pieces.blocking_send(Err(why));
+                give(Err(why));
                 return;
             }
         }
         if piece.len() >= PIECE_BYTES {
             let full = std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES + 4096));
-            if pieces.blocking_send(Ok(full)).is_err() {
+            if !give(Ok(full)) {
                 return;
             }
         }
     }
     if !piece.is_empty() {
-        // As above.
-        let _ = pieces.blocking_send(Ok(piece));
+        give(Ok(piece));
     }
 }

@@ -1,6 +1,7 @@
 //! Starts a member of an openraft group, and stops it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,14 @@ use agora_machine::StateMachine;
 use agora_storage::Directory;
 use openraft::storage::RaftLogStorage;
 use openraft::{Config, SnapshotPolicy};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::dial::{Dial, MESSAGE_BYTES_MAX, Tcp};
 use super::election::Election;
-use super::link::{Links, MESSAGE_BYTES_MAX};
+use super::link::Links;
 use super::log_store::LogStore;
 use super::network::Network;
 use super::proposer::Proposer;
@@ -28,6 +30,7 @@ use super::view::View;
 use super::{commands, founding, leadership, membership, status, upkeep};
 use crate::handle::{Command, Failure, GroupHandle, Query};
 use crate::replica::{Replica, ReplicaError, checksum};
+use crate::runtime;
 
 /// Commands, and queries, that may wait in front of the group; more are refused as overload.
 const QUEUE: usize = 8192;
@@ -97,6 +100,7 @@ pub struct Running {
     stop: CancellationToken,
     callers: TaskTracker,
     tasks: TaskTracker,
+    compacting: Arc<Mutex<()>>,
     sync: Box<dyn FnOnce() -> Result<(), ReplicaError> + Send + Sync>,
 }
 
@@ -137,24 +141,34 @@ impl Running {
         let Running { raft, leaving, stop, tasks, sync, .. } = self;
         drop(leaving);
         shut_down(&raft, &stop, &tasks).await;
-        tokio::task::spawn_blocking(sync).await.unwrap_or(Ok(()))
+        runtime::blocking(sync).await.unwrap_or(Ok(()))
     }
 
     /// Builds a snapshot now, and shortens the log to what came after it; without this, both happen as the log grows.
     ///
     /// # Errors
     /// The member is stopping.
-    pub async fn compact(&self) -> Result<(), Failure> {
-        let stopping = || Failure::Unavailable("this node is stopping".into());
-        let mut metrics = self.raft.metrics();
-        let target = metrics.borrow_and_update().last_applied;
-        self.raft.trigger().snapshot().await.map_err(|_| stopping())?;
-        let built =
-            metrics.wait_for(|metrics| metrics.snapshot >= target || metrics.running_state.is_err()).await;
-        let upto = built.map_err(|_| stopping())?.snapshot.ok_or_else(stopping)?.index;
-        self.raft.trigger().purge_log(upto).await.map_err(|_| stopping())?;
-        let purged = metrics.wait_for(|metrics| metrics.purged.is_some_and(|id| id.index >= upto));
-        purged.await.map(drop).map_err(|_| stopping())
+    pub fn compact(&self) -> impl Future<Output = Result<(), Failure>> + Send + use<> {
+        let (raft, one_at_a_time) = (self.raft.clone(), Arc::clone(&self.compacting));
+        async move {
+            let stopping = || Failure::Unavailable("this node is stopping".into());
+            let _one_at_a_time = one_at_a_time.lock().await;
+            let mut metrics = raft.metrics();
+            let (target, is_news) = {
+                let metrics = metrics.borrow_and_update();
+                (metrics.last_applied, upkeep::is_worth_a_snapshot(&metrics))
+            };
+            if is_news {
+                raft.trigger().snapshot().await.map_err(|_| stopping())?;
+            }
+            let built = metrics
+                .wait_for(|metrics| metrics.snapshot >= target || metrics.running_state.is_err())
+                .await;
+            let upto = built.map_err(|_| stopping())?.snapshot.ok_or_else(stopping)?.index;
+            raft.trigger().purge_log(upto).await.map_err(|_| stopping())?;
+            let purged = metrics.wait_for(|metrics| metrics.purged.is_some_and(|id| id.index >= upto));
+            purged.await.map(drop).map_err(|_| stopping())
+        }
     }
 
     /// Stops at once, as if the process had died: what is under way is cut off, nothing more is made durable.
@@ -189,19 +203,28 @@ fn config(cluster: &str) -> Config {
     }
 }
 
+/// What a member has on its disk, loaded.
+pub(crate) struct Loaded<M: StateMachine> {
+    /// What to call the disk when it has to be complained of.
+    pub(crate) path: String,
+    /// Its random id.
+    pub(crate) disk: u128,
+    pub(crate) log: LogStore,
+    pub(crate) replica: Replica<M>,
+    /// Where snapshots are collected that arrive.
+    pub(crate) scratch: PathBuf,
+}
+
 /// Loads what is on disk, on a thread that may block.
-async fn load<M: StateMachine>(
-    directory: &Directory,
-    applied: watch::Sender<u64>,
-) -> Result<(LogStore, Replica<M>, StateMachineStore<M>), StartError> {
-    let (directory, path) = (directory.clone(), directory.path().display().to_string());
+async fn load<M: StateMachine>(directory: Directory) -> Result<Loaded<M>, StartError> {
     let loaded = tokio::task::spawn_blocking(move || {
+        let path = directory.path().display().to_string();
         let log_failed = |why| StartError::Log { directory: path.clone(), why };
         let state_failed = |source| StartError::State { directory: path.clone(), source };
         let log = LogStore::open(directory.log()).map_err(log_failed)?;
         let replica = Replica::<M>::open(directory.state()).map_err(state_failed)?;
-        let machine = StateMachineStore::new(replica.clone(), log.clone(), applied).map_err(log_failed)?;
-        Ok((log, replica, machine))
+        let scratch = directory.scratch().map_err(|error| state_failed(error.into()))?;
+        Ok(Loaded { disk: directory.disk().as_u128(), log, replica, scratch, path })
     });
     loaded.await.map_err(|error| StartError::CutOff(error.to_string()))?
 }
@@ -232,19 +255,33 @@ pub async fn start<M: StateMachine>(
     if me >= members.len() {
         return Err(StartError::NoSuchMember { me, members: members.len() });
     }
+    let loaded = load::<M>(directory).await?;
+    let (handle, service, running) = start_with(cluster, (me, members), loaded, Arc::new(Tcp)).await?;
+    let service = RaftPeerService::new(service)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    Ok((handle, service, running))
+}
+
+/// Starts a member in its seat with what is loaded, on a network of any kind.
+pub(crate) async fn start_with<M: StateMachine>(
+    cluster: String,
+    (seat, members): (usize, Vec<(String, SocketAddr)>),
+    loaded: Loaded<M>,
+    dial: Arc<dyn Dial>,
+) -> Result<(GroupHandle, PeerService, Running), StartError> {
+    let Loaded { path, disk, log, replica, scratch } = loaded;
+    let log_failed = |why| StartError::Log { directory: path.clone(), why };
     let (publish_applied, applied) = watch::channel(0);
-    let (log, replica, machine) = load::<M>(&directory, publish_applied).await?;
-    let me = NodeId::new(me, directory.disk());
-    let links = Links::new(&cluster, me, &members);
-    let path = directory.path().display().to_string();
-    let config = config(&cluster).validate();
-    let config =
-        config.map_err(|error| StartError::Log { directory: path.clone(), why: error.to_string() })?;
+    let machine =
+        StateMachineStore::new(replica.clone(), log.clone(), publish_applied).map_err(log_failed)?;
+    let me = NodeId::new(seat, disk);
+    let links = Links::new(&cluster, me, &members, &dial);
+    let config = config(&cluster).validate().map_err(|error| log_failed(error.to_string()))?;
     let network = Network { links: links.clone() };
-    let resigned = resign(log.clone(), me).await;
-    resigned.map_err(|error| StartError::Log { directory: path.clone(), why: error.to_string() })?;
+    resign(log.clone(), me).await.map_err(|error| log_failed(error.to_string()))?;
     let raft = Raft::new(me, Arc::new(config), network, log.clone(), machine).await;
-    let raft = raft.map_err(|error| StartError::Log { directory: path, why: error.to_string() })?;
+    let raft = raft.map_err(|error| log_failed(error.to_string()))?;
     let (view, follow) = View::new(me, raft.clone(), links.clone());
     let (proposer, propose) = Proposer::new(view.clone());
     let (read_index, confirm) = ReadIndex::new(raft.clone());
@@ -273,8 +310,9 @@ pub async fn start<M: StateMachine>(
     let reads =
         Reads { view: view.clone(), read_index: read_index.clone(), applied, replica: replica.clone() };
     let serve_commands = commands::run(view.clone(), proposer.clone(), commands, closing.clone());
-    callers.spawn(background.until_stopped(serve_commands));
-    callers.spawn(background.until_stopped(reads.run(queries, closing.clone())));
+    runtime::spawn(callers.track_future(background.until_stopped(serve_commands)));
+    let serve_queries = reads.run(queries, closing.clone());
+    runtime::spawn(callers.track_future(background.until_stopped(serve_queries)));
 
     let service = PeerService {
         inner: Arc::new(Inner {
@@ -284,13 +322,10 @@ pub async fn start<M: StateMachine>(
             election,
             proposer,
             read_index,
-            snapshots: SnapshotReceiver::new(directory),
+            snapshots: SnapshotReceiver::new(scratch),
             stop: background.stop.clone(),
         }),
     };
-    let service = RaftPeerService::new(service)
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let summed = replica.clone();
     let sum = move || {
         let (position, machine) = summed.snapshot();
@@ -299,7 +334,11 @@ pub async fn start<M: StateMachine>(
     let handle = GroupHandle::new(M::check, command_queue, query_queue, status, Arc::new(sum));
     let sync = Box::new(move || replica.sync().map(drop));
     let Background { stop, tasks } = background;
-    Ok((handle, service, Running { raft, leaving, closing, stop, callers, tasks, sync }))
+    Ok((
+        handle,
+        service,
+        Running { raft, leaving, closing, stop, callers, tasks, compacting: Arc::default(), sync },
+    ))
 }
 
 /// The tasks of a member, which end when it stops.
@@ -310,7 +349,7 @@ struct Background {
 
 impl Background {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(self.until_stopped(task));
+        runtime::spawn(self.tasks.track_future(self.until_stopped(task)));
     }
 
     fn until_stopped<T: Future<Output = ()> + Send + 'static>(
@@ -319,7 +358,7 @@ impl Background {
     ) -> impl Future<Output = ()> + use<T> {
         let stop = self.stop.clone();
         async move {
-            tokio::select! {
+            runtime::select! {
                 () = stop.cancelled() => {},
                 () = task => {},
             }

@@ -23,6 +23,7 @@ use super::types::{
 };
 use super::wire;
 use crate::replica::{Replica, ReplicaError};
+use crate::runtime;
 
 /// How far a state machine has come; kept, encoded, as the replica's position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +81,7 @@ fn snapshot_failed(verb: ErrorVerb, error: impl std::fmt::Display) -> StorageErr
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ReplicaError> + Send + 'static,
 ) -> Result<T, String> {
-    match tokio::task::spawn_blocking(work).await {
+    match runtime::blocking(work).await {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     }

@@ -11,6 +11,7 @@ use super::log_store::LogStore;
 use super::types::NodeId;
 use super::view::{Metrics, View};
 use crate::handle::{GroupStatus, Protocol};
+use crate::runtime;
 
 /// How long positions may be out of date.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -103,7 +104,7 @@ pub(crate) async fn run(
             *status = now;
             changed
         });
-        tokio::select! {
+        runtime::select! {
             changed = changes.changed() => match changed {
                 Ok(()) => {
                     let leader = *changes.borrow_and_update();

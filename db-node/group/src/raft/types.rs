@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use agora_machine::{Record, StateMachine};
 use bytes::Bytes;
-use openraft::{BasicNode, TokioRuntime};
+use openraft::BasicNode;
 
 pub use super::node_id::NodeId;
 
@@ -29,7 +29,7 @@ openraft::declare_raft_types!(
         Node = BasicNode,
         Entry = openraft::Entry<TypeConfig>,
         SnapshotData = SnapshotData,
-        AsyncRuntime = TokioRuntime,
+        AsyncRuntime = crate::runtime::OpenraftRuntime,
 );
 
 /// The payload of a log entry: commands that waited together. Cheap to clone, because openraft clones entries often.

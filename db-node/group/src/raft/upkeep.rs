@@ -7,12 +7,18 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::log_store::LogStore;
 use super::proposer::{Proposed, Proposer};
-use super::view::View;
+use super::view::{Metrics, View};
 use crate::replica::Replica;
+use crate::runtime;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// A snapshot is due when so many bytes were appended since the last one, besides openraft's count of entries.
 const SNAPSHOT_BYTES: u64 = 64 << 20;
+
+/// Whether a snapshot would cover more than the last one does: openraft takes a second one of the same for a bug.
+pub(crate) fn is_worth_a_snapshot(metrics: &Metrics) -> bool {
+    metrics.last_applied > metrics.snapshot
+}
 
 /// Runs until openraft stops.
 pub(crate) async fn run<M: StateMachine>(view: View, log: LogStore, replica: Replica<M>, proposer: Proposer) {
@@ -23,14 +29,15 @@ pub(crate) async fn run<M: StateMachine>(view: View, log: LogStore, replica: Rep
         if view.metrics().running_state.is_err() {
             return;
         }
-        if log.unsnapshotted_bytes() >= SNAPSHOT_BYTES && view.raft.trigger().snapshot().await.is_err() {
+        let is_due = log.unsnapshotted_bytes() >= SNAPSHOT_BYTES && is_worth_a_snapshot(&view.metrics());
+        if is_due && view.raft.trigger().snapshot().await.is_err() {
             return;
         }
         if !view.leads() {
             continue;
         }
         let (replica, now) = (replica.clone(), Timestamp(view.now_ms()));
-        let due = tokio::task::spawn_blocking(move || replica.maintenance(now)).await;
+        let due = runtime::blocking(move || replica.maintenance(now)).await;
         if let Ok(Some(command)) = due {
             // While one is under way no other is due, so it is waited for.
             match proposer.propose(vec![command]).await {

@@ -1,11 +1,12 @@
 //! What this node sees of its group at the moment: who leads, and whether the leader shows signs of life.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::{RaftMetrics, ServerState};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::clock;
 use super::link::Links;

@@ -1,0 +1,84 @@
+//! Simulations, by their seeds.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use rand::Rng;
+
+use tracing_subscriber::EnvFilter;
+
+use super::disks::Disks;
+use super::world::{Summary, World};
+use super::{executor, faults};
+
+/// So many seeds are tried if the environment does not say.
+const SEEDS: u64 = 24;
+const CLIENTS: usize = 4;
+const FAULTS: usize = 14;
+
+/// Runs the simulation of a seed. Returns what it has seen, and a hash of all that happened.
+fn simulate(seed: u64, disks: Disks) -> (Summary, u64) {
+    executor::run(seed, async move {
+        let count = executor::draw(|random| [3, 3, 5][random.random_range(0..3)]).unwrap_or(3);
+        let world = World::new(count, disks).await;
+        for _ in 0..CLIENTS {
+            world.spawn_client();
+        }
+        faults::happen(&world, FAULTS).await;
+        world.settle().await
+    })
+}
+
+fn number_from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+#[test]
+fn groups_keep_their_promises_whatever_happens_to_them() {
+    // AGORA_LOG=info shows what a group does; all that goes wrong on purpose is of no interest otherwise.
+    let filter = EnvFilter::try_from_env("AGORA_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+    let seeds = match number_from_environment("AGORA_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => {
+            let first = rand::rng().random_range(0..1 << 40);
+            first..first + number_from_environment("AGORA_SEEDS").unwrap_or(SEEDS)
+        }
+    };
+    println!("seeds {seeds:?}");
+    let (mut operations, mut answered, mut states) = (0, 0, 0);
+    for seed in seeds {
+        let outcome = catch_unwind(AssertUnwindSafe(|| simulate(seed, Disks::Honest)));
+        match outcome {
+            Ok((seen, _)) => {
+                operations += seen.operations;
+                answered += seen.answered;
+                states += seen.states;
+            }
+            Err(panic) => {
+                println!("AGORA_SEED={seed} replays what went wrong");
+                resume_unwind(panic);
+            }
+        }
+    }
+    println!("{answered} of {operations} calls answered, states compared at {states} places");
+    assert!(answered * 4 > operations, "the group hardly ever answered");
+}
+
+#[test]
+fn a_seed_decides_everything() {
+    let seed = rand::rng().random_range(0..1 << 40);
+    println!("seed {seed}");
+    let first = simulate(seed, Disks::Honest);
+    let again = std::thread::spawn(move || simulate(seed, Disks::Honest)).join().unwrap();
+    assert_eq!(first, again);
+    assert_ne!(first.1, simulate(seed + 1, Disks::Honest).1);
+}
+
+#[test]
+fn disks_that_only_pretend_to_sync_are_found_out() {
+    let first = rand::rng().random_range(0..1 << 40);
+    println!("seeds from {first}");
+    let found_out =
+        (first..first + SEEDS).find(|seed| catch_unwind(|| simulate(*seed, Disks::Pretending)).is_err());
+    assert!(found_out.is_some(), "what was acknowledged got lost, and nobody noticed");
+}

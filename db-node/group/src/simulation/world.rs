@@ -1,0 +1,262 @@
+//! A simulated group with its clients, and what is found out about it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng;
+use tokio::time::{Instant, sleep};
+
+use super::disks::{Disks, MemoryLog, MemoryState};
+use super::executor;
+use super::history::{Call, Operation, Outcome, violation};
+use super::machine::{Counters, add, number};
+use super::network::{From, Network};
+use crate::handle::{Failure, GroupHandle, Protocol};
+use crate::raft::{Loaded, LogStore, Running, start_with};
+use crate::replica::Replica;
+
+const COUNTERS: [&str; 3] = ["a", "b", "c"];
+/// How long a client rests at most between two calls.
+const REST_MAX: Duration = Duration::from_millis(60);
+/// How long all may take to serve again when nothing hinders them any more.
+const RECOVERY_MAX: Duration = Duration::from_secs(60);
+
+pub(super) struct World {
+    pub(super) network: Network,
+    pub(super) members: RefCell<Vec<Member>>,
+    addresses: Vec<(String, SocketAddr)>,
+    disks: Disks,
+    scratch: tempfile::TempDir,
+    histories: RefCell<BTreeMap<&'static str, Vec<Operation>>>,
+    /// By log index, the checksum of the state there, and whose it was first.
+    states: RefCell<BTreeMap<u64, (u32, usize)>>,
+    time: Cell<u64>,
+    stopping: Cell<bool>,
+}
+
+pub(super) struct Member {
+    log: MemoryLog,
+    state: MemoryState,
+    disk: u128,
+    pub(super) running: Option<(GroupHandle, Running)>,
+}
+
+impl Member {
+    fn new(disks: Disks) -> Member {
+        let disk = executor::draw(|random| random.random()).unwrap_or(0);
+        Member { log: MemoryLog::new(disks), state: MemoryState::default(), disk, running: None }
+    }
+}
+
+impl World {
+    pub(super) async fn new(count: usize, disks: Disks) -> Rc<World> {
+        let address = |at: usize| {
+            (format!("member-{at}"), SocketAddr::from(([127, 0, 0, 1], u16::try_from(at + 1).unwrap())))
+        };
+        let world = Rc::new(World {
+            network: Network::default(),
+            members: RefCell::new((0..count).map(|_| Member::new(disks)).collect()),
+            addresses: (0..count).map(address).collect(),
+            disks,
+            scratch: tempfile::tempdir().unwrap(),
+            histories: RefCell::default(),
+            states: RefCell::default(),
+            time: Cell::new(0),
+            stopping: Cell::new(false),
+        });
+        for at in 0..count {
+            world.start(at).await;
+        }
+        world
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.addresses.len()
+    }
+
+    pub(super) fn is_up(&self, at: usize) -> bool {
+        self.members.borrow()[at].running.is_some()
+    }
+
+    fn handle(&self, at: usize) -> Option<GroupHandle> {
+        self.members.borrow()[at].running.as_ref().map(|(handle, _)| handle.clone())
+    }
+
+    pub(super) async fn start(&self, at: usize) {
+        let (log, state, disk) = {
+            let members = self.members.borrow();
+            (members[at].log.clone(), members[at].state.clone(), members[at].disk)
+        };
+        let scratch = self.scratch.path().into();
+        let load = async move {
+            let (log, replica) = (LogStore::open(log).unwrap(), Replica::over(Arc::new(state)).unwrap());
+            Loaded::<Counters> { path: format!("the disk of member {at}"), disk, log, replica, scratch }
+        };
+        let loaded = executor::spawn_on(Some(at), load).await.unwrap();
+        let dial = Arc::new(From { network: self.network.clone(), at });
+        let start = start_with("simulated".into(), (at, self.addresses.clone()), loaded, dial);
+        let (handle, service, running) = executor::spawn_on(Some(at), start).await.unwrap().unwrap();
+        self.network.listen(at, service);
+        self.members.borrow_mut()[at].running = Some((handle, running));
+    }
+
+    /// Ends a member at once; its disk loses what was not synced.
+    pub(super) fn kill(&self, at: usize) {
+        let running = self.members.borrow_mut()[at].running.take();
+        self.network.hang_up(at);
+        executor::kill(at);
+        drop(running);
+        let members = self.members.borrow();
+        members[at].log.crash();
+        members[at].state.crash();
+    }
+
+    /// Has a member stop in good order.
+    pub(super) async fn stop(&self, at: usize) {
+        let running = self.members.borrow_mut()[at].running.take();
+        if let Some((handle, running)) = running {
+            executor::spawn_on(Some(at), running.stop()).await.unwrap().unwrap();
+            drop(handle);
+        }
+        self.kill(at);
+    }
+
+    pub(super) fn lose_disk(&self, at: usize) {
+        self.kill(at);
+        self.members.borrow_mut()[at] = Member::new(self.disks);
+    }
+
+    /// Has a member build a snapshot and shorten its log, if it runs; it may be killed meanwhile.
+    pub(super) fn compact(self: &Rc<Self>, at: usize) {
+        let world = Rc::clone(self);
+        executor::spawn_on(Some(at), async move {
+            let compacting = {
+                let members = world.members.borrow();
+                members[at].running.as_ref().map(|(_, running)| running.compact())
+            };
+            if let Some(compacting) = compacting {
+                // It fails if the member stops.
+                let _ = compacting.await;
+            }
+        });
+    }
+
+    fn tick(&self) -> u64 {
+        self.time.set(self.time.get() + 1);
+        self.time.get()
+    }
+
+    /// A client that calls one member after the other, until it is told to stop.
+    pub(super) fn spawn_client(self: &Rc<Self>) {
+        let world = Rc::clone(self);
+        executor::spawn_on(None, async move {
+            while !world.stopping.get() {
+                let (at, counter, call) = executor::draw(|random| {
+                    let call = if random.random_ratio(1, 2) { Call::Add } else { Call::Read };
+                    (random.random_range(0..world.count()), random.random_range(0..COUNTERS.len()), call)
+                })
+                .unwrap_or((0, 0, Call::Read));
+                if let Some(handle) = world.handle(at) {
+                    world.call(&handle, COUNTERS[counter], call).await;
+                }
+                sleep(executor::random_below(REST_MAX).unwrap_or(REST_MAX)).await;
+            }
+        });
+    }
+
+    async fn call(&self, handle: &GroupHandle, counter: &'static str, call: Call) -> Outcome {
+        let begun = self.tick();
+        let answer = match call {
+            Call::Add => handle.execute(add(counter, 1)).await,
+            Call::Read => handle.query(counter.into()).await,
+        };
+        let outcome = match answer {
+            Ok(answer) => Outcome::Answered(number(&answer)),
+            Err(Failure::OutcomeUnknown(_)) => Outcome::Unknown,
+            Err(Failure::Unavailable(_) | Failure::Overloaded { .. }) => Outcome::Refused,
+            Err(malformed @ Failure::Malformed(_)) => panic!("{malformed}"),
+        };
+        let ended = self.tick();
+        let operation = Operation { call, outcome, begun, ended };
+        self.histories.borrow_mut().entry(counter).or_default().push(operation);
+        outcome
+    }
+
+    /// Compares the states of members with those that others had at the same place in the log.
+    pub(super) async fn compare_states(&self) {
+        for at in 0..self.count() {
+            let Some(handle) = self.handle(at) else { continue };
+            let Ok((index, sum)) = handle.checksum().await else { continue };
+            let (first, whose) = *self.states.borrow_mut().entry(index).or_insert((sum, at));
+            assert_eq!(sum, first, "members {at} and {whose} have other states at {index}");
+        }
+    }
+
+    /// Whether all members run and have their seats for certain.
+    pub(super) fn all_serve(&self) -> bool {
+        (0..self.count()).all(|at| self.handle(at).is_some_and(|handle| serves(&handle)))
+    }
+
+    /// Waits until all members serve, and become equal, and checks all that clients have seen.
+    pub(super) async fn settle(&self) -> Summary {
+        self.stopping.set(true);
+        let begun = Instant::now();
+        while !self.all_serve() {
+            assert!(begun.elapsed() < RECOVERY_MAX, "not all serve again: {:?}", self.statuses());
+            sleep(Duration::from_millis(50)).await;
+        }
+        for counter in COUNTERS {
+            for at in 0..self.count() {
+                let handle = self.handle(at).unwrap();
+                for call in [Call::Add, Call::Read] {
+                    let outcome = self.call(&handle, counter, call).await;
+                    assert!(matches!(outcome, Outcome::Answered(_)), "member {at} refuses when all is well");
+                }
+            }
+        }
+        let begun = Instant::now();
+        while !self.all_at_one_place() {
+            assert!(begun.elapsed() < RECOVERY_MAX, "not all catch up: {:?}", self.statuses());
+            sleep(Duration::from_millis(50)).await;
+        }
+        self.compare_states().await;
+        let histories = self.histories.borrow();
+        for (counter, history) in histories.iter() {
+            if let Some(why) = violation(history) {
+                panic!("what clients saw of {counter:?} is not linearizable: {why}");
+            }
+        }
+        let all = || histories.values().flatten();
+        let answered = all().filter(|operation| matches!(operation.outcome, Outcome::Answered(_))).count();
+        Summary { operations: all().count(), answered, states: self.states.borrow().len() }
+    }
+
+    fn all_at_one_place(&self) -> bool {
+        let mut applied = (0..self.count()).map(|at| self.handle(at).map(|handle| handle.status().applied));
+        let first = applied.next().flatten();
+        first.is_some() && applied.all(|other| other == first)
+    }
+
+    fn statuses(&self) -> Vec<Option<crate::handle::GroupStatus>> {
+        (0..self.count()).map(|at| self.handle(at).map(|handle| handle.status())).collect()
+    }
+}
+
+fn serves(handle: &GroupHandle) -> bool {
+    let status = handle.status();
+    status.not_ready_because.is_none()
+        && matches!(status.protocol, Some(Protocol::Raft { role: "leader" | "follower", .. }))
+}
+
+/// What a simulation has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Summary {
+    pub(super) operations: usize,
+    pub(super) answered: usize,
+    /// Places in the log at which states were compared.
+    pub(super) states: usize,
+}
