@@ -7,6 +7,8 @@
 // A benchmark that can't go on stops.
 #![allow(clippy::expect_used, clippy::panic)]
 
+mod items;
+
 use std::path::Path;
 use std::process::{Command, exit};
 use std::time::Instant;
@@ -14,19 +16,14 @@ use std::time::Instant;
 use agora_group::Replica;
 use agora_machine::Timestamp;
 use agora_product::ProductDb;
-use agora_proto::common::{Idempotency, ItemId};
-use agora_proto::product::{self, ChangePrice, Condition, RegisterItem, command};
+use agora_proto::product::command;
 use agora_storage::{Directory, Identity};
-use bytes::Bytes;
-use prost::Message;
+use items::{CATEGORIES, change, keyed, register};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 
 /// Commands of one log entry, about as many as under load.
 const BATCH: u64 = 256;
-const CATEGORIES: u32 = 1_000;
-const SELLERS: u64 = 10_000;
-const WORDS: u32 = 50_000;
 const RESTARTS: usize = 3;
 /// Says what a process of this program is to do, and where.
 const DIRECTORY: &str = "AGORA_RESTART_DIRECTORY";
@@ -96,41 +93,4 @@ fn fill(replica: &Replica<ProductDb>) {
     }
     replica.sync().expect("the store");
     println!("filled in {:.1?}", begun.elapsed());
-}
-
-/// All items of a category have one seller, so that an item's seller is known.
-fn seller(category: u32) -> u64 {
-    1 + u64::from(category) % SELLERS
-}
-
-fn register(random: &mut StdRng, numbers: &mut [u64]) -> command::Body {
-    let category = random.random_range(0..CATEGORIES);
-    let number = &mut numbers[category as usize];
-    *number += 1;
-    let keywords = (0..random.random_range(1..=4)).map(|_| format!("w{}", random.random_range(0..WORDS)));
-    command::Body::RegisterItem(RegisterItem {
-        seller_id: seller(category),
-        name: format!("An item of the market {number}"),
-        category,
-        keywords: keywords.collect(),
-        condition: Condition::New.into(),
-        price_cents: random.random_range(1..100_000),
-        quantity: random.random_range(1..100),
-    })
-}
-
-fn change(random: &mut StdRng, numbers: &[u64]) -> command::Body {
-    let category = random.random_range(0..CATEGORIES);
-    let number = random.random_range(1..=numbers[category as usize].max(1));
-    command::Body::ChangePrice(ChangePrice {
-        seller_id: seller(category),
-        item: Some(ItemId { category, number }),
-        price_cents: random.random_range(1..100_000),
-    })
-}
-
-fn keyed(at: u64, body: command::Body) -> Bytes {
-    let at = at.to_be_bytes();
-    let idempotency = Some(Idempotency::new("bench", &at, &[&at]));
-    product::Command { idempotency, body: Some(body) }.encode_to_vec().into()
 }
