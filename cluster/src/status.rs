@@ -100,6 +100,8 @@ pub struct ProcessStatus {
     pub first: Option<u64>,
     /// What the node's data takes on disk.
     pub disk_bytes: Option<u64>,
+    /// How often the node's log has waited for the disk since its start.
+    pub log_syncs: Option<u64>,
     /// The checksum of the node's whole state, if it was asked for.
     pub checksum: Option<String>,
 }
@@ -134,6 +136,7 @@ impl ProcessStatus {
             last: None,
             first: None,
             disk_bytes: None,
+            log_syncs: None,
             checksum: None,
         }
     }
@@ -152,6 +155,7 @@ impl ProcessStatus {
         self.last = Some(reply.last);
         self.first = Some(reply.first);
         self.disk_bytes = Some(reply.disk_bytes);
+        self.log_syncs = Some(reply.log_syncs);
         self.checksum = said(reply.checksum);
         match reply.group {
             Some(Group::Raft(raft)) => {

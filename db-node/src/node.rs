@@ -15,7 +15,7 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::args::{Args, Kind};
 use crate::member::{self, Running};
-use crate::service::{Service, ServiceOptions};
+use crate::service::{Disk, Service, ServiceOptions};
 
 /// How long calls under way may take when the node stops.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -59,7 +59,10 @@ async fn live(
         members: member::members(kind, file).into_iter().map(|(name, _)| name).collect(),
         calls_max: file.admission.node_calls,
         call_bytes_max: file.admission.node_call_bytes,
-        disk_bytes: Arc::new(move || disk.disk_bytes().unwrap_or_default()),
+        disk: Arc::new(move || Disk {
+            bytes: disk.disk_bytes().unwrap_or_default(),
+            log_syncs: disk.log_syncs(),
+        }),
     };
     let service = Service::new(group, options);
     routes.add_service(service.server());

@@ -159,7 +159,7 @@ async fn a_status_names_members_and_tells_the_checksum_if_asked() {
     let mut client = group.client().await;
     let status = client.status(StatusRequest { checksum: false }).await.unwrap().into_inner();
     assert_eq!((status.node.as_str(), status.ready, status.applied), ("customer-1", true, 7));
-    assert_eq!((status.disk_bytes, status.checksum.as_str()), (12_345, ""));
+    assert_eq!((status.disk_bytes, status.log_syncs, status.checksum.as_str()), (12_345, 67, ""));
     let status = client.status(StatusRequest { checksum: true }).await.unwrap().into_inner();
     assert_eq!(status.checksum, "00000abc");
 }

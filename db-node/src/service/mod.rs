@@ -38,8 +38,17 @@ pub struct ServiceOptions {
     pub calls_max: usize,
     /// Bytes of calls under way at a time, over all streams.
     pub call_bytes_max: usize,
-    /// What the node's data takes on disk; asked on a blocking thread.
-    pub disk_bytes: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Asked on a blocking thread.
+    pub disk: Arc<dyn Fn() -> Disk + Send + Sync>,
+}
+
+/// What a node does to its disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disk {
+    /// What its data takes there.
+    pub bytes: u64,
+    /// How often its log has waited for the disk since the start.
+    pub log_syncs: u64,
 }
 
 /// The `Database` service over a group.

@@ -9,13 +9,13 @@ use tonic::Status;
 use super::Shared;
 
 pub(super) async fn status(shared: &Shared, request: StatusRequest) -> Result<StatusReply, Status> {
-    let disk_bytes = Arc::clone(&shared.options.disk_bytes);
-    let disk_bytes = tokio::task::spawn_blocking(move || disk_bytes());
-    let disk_bytes = disk_bytes.await.map_err(|_| Status::unavailable("this node is stopping"))?;
+    let disk = Arc::clone(&shared.options.disk);
+    let disk = tokio::task::spawn_blocking(move || disk());
+    let disk = disk.await.map_err(|_| Status::unavailable("this node is stopping"))?;
     let mut reply = describe(&shared.group.status(), &shared.options.members);
     reply.node.clone_from(&shared.options.node);
     reply.database = shared.options.database.into();
-    reply.disk_bytes = disk_bytes;
+    (reply.disk_bytes, reply.log_syncs) = (disk.bytes, disk.log_syncs);
     if request.checksum {
         let computed = shared.group.checksum().await;
         let (applied, checksum) = computed.map_err(|failure| Status::unavailable(failure.to_string()))?;

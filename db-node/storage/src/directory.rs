@@ -145,6 +145,11 @@ impl Directory {
     pub fn disk_bytes(&self) -> Result<u64, StorageError> {
         Ok(self.log.disk_bytes() + self.state.disk_bytes()?)
     }
+
+    /// How often the log has waited for the disk since the directory was opened.
+    pub fn log_syncs(&self) -> u64 {
+        self.log.syncs()
+    }
 }
 
 fn refuse_strangers(path: &Path) -> Result<(), StorageError> {

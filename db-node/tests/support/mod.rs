@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use agora_db_node::service::{Service, ServiceOptions};
+use agora_db_node::service::{Disk, Service, ServiceOptions};
 use agora_group::{Command, Failure, GroupHandle, GroupStatus, Query};
 use agora_machine::Malformed;
 use agora_proto::database::database_client::DatabaseClient;
@@ -46,7 +46,7 @@ impl Scripted {
             members: vec!["customer-1".into()],
             calls_max,
             call_bytes_max,
-            disk_bytes: Arc::new(|| 12_345),
+            disk: Arc::new(|| Disk { bytes: 12_345, log_syncs: 67 }),
         };
         let service = Service::new(group, options);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

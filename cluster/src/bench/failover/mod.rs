@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::load::{self, Client, Next, Ways};
+use super::load::{self, Client, Next, Op, Wares, Ways};
 use super::site::Site;
 use crate::cluster::Cluster;
 use crate::names::Alias;
@@ -84,7 +84,8 @@ pub(crate) async fn run(
     let measured = async {
         let cluster = site.cluster().context("the cluster is not this program's own")?;
         let ways = Ways { connections: clients, only_node: None };
-        let clients = load::prepare(&site, group.target(), clients, &ways).await?;
+        let clients =
+            load::prepare(&site, (group.target(), Op::Write), clients, Wares::default(), &ways).await?;
         let mut writers = Writers::start(clients);
         for _ in 0..kills {
             let kill = kill(cluster, group, &mut writers).await?;

@@ -107,7 +107,9 @@ impl CustomerClient {
                 self.change(body).await
             }
             Next::Read => self.read().await,
-            Next::Search => Err(Miss::new("the customer database has nothing to search")),
+            Next::Search | Next::Cart | Next::Rating | Next::Checkout | Next::List | Next::Own => {
+                Err(next.not_offered())
+            }
         }
     }
 

@@ -2,8 +2,11 @@
 //! (an open one).
 
 mod customer;
+mod kill;
+mod listing;
 mod product;
 mod report;
+mod resources;
 mod rest;
 mod runner;
 
@@ -12,8 +15,11 @@ use std::time::Duration;
 use agora_db_client::CallError;
 use clap::ValueEnum;
 use rand::Rng;
+use uuid::Uuid;
 
-pub(crate) use report::Report;
+pub(crate) use kill::{Kill, Killed};
+pub(crate) use report::{Measured, Report};
+pub(crate) use resources::{Snapshot, Use};
 pub(crate) use rest::{RestClient, prepare as prepare_rest};
 pub(crate) use runner::{Outcome, Pace, Successes, Timing, run};
 
@@ -41,6 +47,12 @@ pub(crate) enum Op {
     Mixed,
     /// Searches by keyword (product, rest).
     Search,
+    /// What people do who look around: searches, items, sellers' ratings, the cart (rest).
+    Browse,
+    /// What people do who buy: put a unit into the cart, look at it, pay (rest).
+    Checkout,
+    /// What sellers do: put items on sale, change prices, look at what they have (rest; product, without the looking).
+    Listing,
 }
 
 impl Target {
@@ -49,6 +61,15 @@ impl Target {
             Target::Customer => "customer",
             Target::Product => "product",
             Target::Rest => "rest",
+        }
+    }
+
+    /// Whether there are such calls.
+    pub fn offers(self, op: Op) -> bool {
+        match op {
+            Op::Write | Op::Read | Op::Mixed => true,
+            Op::Search | Op::Listing => self != Target::Customer,
+            Op::Browse | Op::Checkout => self == Target::Rest,
         }
     }
 }
@@ -60,6 +81,9 @@ impl Op {
             Op::Read => "read",
             Op::Mixed => "mixed",
             Op::Search => "search",
+            Op::Browse => "browse",
+            Op::Checkout => "checkout",
+            Op::Listing => "listing",
         }
     }
 
@@ -71,6 +95,18 @@ impl Op {
             Op::Search => Next::Search,
             Op::Mixed if rand::rng().random_range(0..5) == 0 => Next::Write,
             Op::Mixed => Next::Read,
+            Op::Browse => match rand::rng().random_range(0..10) {
+                0..5 => Next::Search,
+                5..8 => Next::Read,
+                8 => Next::Rating,
+                _ => Next::Cart,
+            },
+            Op::Checkout => Next::Checkout,
+            Op::Listing => match rand::rng().random_range(0..10) {
+                0..4 => Next::List,
+                4..8 => Next::Write,
+                _ => Next::Own,
+            },
         }
     }
 }
@@ -81,6 +117,49 @@ pub(crate) enum Next {
     Write,
     Read,
     Search,
+    /// Look at the cart.
+    Cart,
+    /// Look at a seller's rating.
+    Rating,
+    /// The next step of a purchase: into the cart, look at it, buy it.
+    Checkout,
+    /// Put an item on sale.
+    List,
+    /// Look at one's own items.
+    Own,
+}
+
+impl Next {
+    fn not_offered(self) -> Miss {
+        Miss::new(format!("{self:?} is no call of this target"))
+    }
+}
+
+/// What is to be called for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wares {
+    /// Bytes of the name of each item that is put on sale.
+    pub name_bytes: usize,
+}
+
+impl Wares {
+    /// Names may be of so many bytes.
+    pub const NAME_BYTES_MAX: usize = 32;
+
+    fn name(self) -> String {
+        Uuid::new_v4()
+            .simple()
+            .to_string()
+            .chars()
+            .take(self.name_bytes.clamp(1, Self::NAME_BYTES_MAX))
+            .collect()
+    }
+}
+
+impl Default for Wares {
+    fn default() -> Self {
+        Wares { name_bytes: Self::NAME_BYTES_MAX }
+    }
 }
 
 /// How calls reach the databases.
@@ -141,6 +220,7 @@ pub(crate) enum Client {
     Customer(customer::CustomerClient),
     Product(product::ProductClient),
     Rest(rest::RestClient),
+    Listing(listing::ListingClient),
 }
 
 impl Client {
@@ -150,6 +230,7 @@ impl Client {
             Client::Customer(client) => client.call(next).await,
             Client::Product(client) => client.call(next).await,
             Client::Rest(client) => client.call(next).await,
+            Client::Listing(client) => client.call(next).await,
         }
     }
 }
@@ -157,16 +238,23 @@ impl Client {
 /// Makes so many clients, with all that they need: sessions, items, accounts.
 pub(crate) async fn prepare(
     site: &Site,
-    target: Target,
+    (target, op): (Target, Op),
     clients: usize,
+    wares: Wares,
     ways: &Ways,
 ) -> anyhow::Result<Vec<Client>> {
     Ok(match target {
         Target::Customer => {
             customer::prepare(&site.file, clients, ways).await?.into_iter().map(Client::Customer).collect()
         }
-        Target::Product => {
-            product::prepare(&site.file, clients, ways).await?.into_iter().map(Client::Product).collect()
+        Target::Product => product::prepare(&site.file, clients, wares, ways)
+            .await?
+            .into_iter()
+            .map(Client::Product)
+            .collect(),
+        Target::Rest if op == Op::Listing => {
+            let clients = listing::prepare(&site.endpoints(), clients, wares).await?;
+            clients.into_iter().map(Client::Listing).collect()
         }
         Target::Rest => {
             rest::prepare(&site.endpoints(), clients).await?.into_iter().map(Client::Rest).collect()

@@ -15,7 +15,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use rand::Rng;
 use uuid::Uuid;
 
-use super::{Miss, Next, Ways};
+use super::{Miss, Next, Wares, Ways};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const PREPARED_AT_A_TIME: usize = 64;
@@ -32,6 +32,7 @@ pub(crate) struct ProductClient {
     database: Database<Product>,
     seller_id: u64,
     items: Vec<ItemId>,
+    wares: Wares,
 }
 
 impl std::fmt::Debug for ProductClient {
@@ -43,6 +44,7 @@ impl std::fmt::Debug for ProductClient {
 pub(crate) async fn prepare(
     file: &ClusterFile,
     clients: usize,
+    wares: Wares,
     ways: &Ways,
 ) -> anyhow::Result<Vec<ProductClient>> {
     let nodes: Vec<_> = file.product.iter().map(|node| (node.name.clone(), node.address)).collect();
@@ -53,35 +55,37 @@ pub(crate) async fn prepare(
         let databases = Arc::clone(&databases);
         async move {
             let database = databases.get(index % databases.len().max(1)).context("no connection")?.clone();
-            ProductClient::open(database).await
+            ProductClient::open(database, wares).await
         }
     });
     prepared.buffer_unordered(PREPARED_AT_A_TIME).try_collect().await
 }
 
 impl ProductClient {
-    async fn open(database: Database<Product>) -> anyhow::Result<Self> {
+    async fn open(database: Database<Product>, wares: Wares) -> anyhow::Result<Self> {
         let seller_id = rand::rng().random_range(1..u64::MAX / 2);
-        let mut client = ProductClient { database, seller_id, items: Vec::with_capacity(ITEMS) };
+        let mut client = ProductClient { database, seller_id, items: Vec::with_capacity(ITEMS), wares };
         for _ in 0..ITEMS {
-            let word =
-                || KEYWORDS.get(rand::rng().random_range(0..KEYWORDS.len())).copied().unwrap_or("lamp");
-            let item = RegisterItem {
-                seller_id,
-                name: Uuid::new_v4().simple().to_string(),
-                category: CATEGORY,
-                keywords: vec![word().into(), word().into()],
-                condition: Condition::New.into(),
-                price_cents: price(),
-                quantity: 1_000,
-            };
-            let response = client.execute(command::Body::RegisterItem(item)).await?;
+            let response = client.execute(client.register()).await?;
             let Some(response::Body::ItemRegistered(item)) = response.body else {
                 bail!("no item was registered")
             };
             client.items.push(item.id.context("an item without an id")?);
         }
         Ok(client)
+    }
+
+    fn register(&self) -> command::Body {
+        let word = || KEYWORDS.get(rand::rng().random_range(0..KEYWORDS.len())).copied().unwrap_or("lamp");
+        command::Body::RegisterItem(RegisterItem {
+            seller_id: self.seller_id,
+            name: self.wares.name(),
+            category: CATEGORY,
+            keywords: vec![word().into(), word().into()],
+            condition: Condition::New.into(),
+            price_cents: price(),
+            quantity: 1_000,
+        })
     }
 
     pub async fn call(&mut self, next: Next) -> Result<(), Miss> {
@@ -112,6 +116,10 @@ impl ProductClient {
                     matches!(body, response::Body::ItemPage(_))
                 })
             }
+            Next::List | Next::Own => check(self.execute(self.register()).await?, |body| {
+                matches!(body, response::Body::ItemRegistered(_))
+            }),
+            Next::Cart | Next::Rating | Next::Checkout => Err(next.not_offered()),
         }
     }
 

@@ -5,7 +5,21 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::runner::{Outcome, Pace};
-use super::{Op, Target};
+use super::{Killed, Op, Target, Use};
+use crate::cli::out;
+
+/// What was measured, and how.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub target: Target,
+    pub op: Op,
+    pub clients: usize,
+    pub pace: Pace,
+    pub outcome: Outcome,
+    pub killed: Option<Killed>,
+    /// Empty if the processes are not known.
+    pub uses: Vec<Use>,
+}
 
 /// The result of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -27,10 +41,15 @@ pub(crate) struct Report {
     pub errors: u64,
     pub error_kinds: BTreeMap<String, u64>,
     pub max_gap_us: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub killed: Option<Killed>,
+    /// What it cost, by kind of process.
+    pub resources: Vec<Use>,
 }
 
 impl Report {
-    pub fn new(target: Target, op: Op, clients: usize, pace: Pace, outcome: &Outcome) -> Self {
+    pub fn new(measured: Measured) -> Self {
+        let Measured { target, op, clients, pace, outcome, killed, uses } = measured;
         let (latencies, seconds) = (&outcome.latencies, outcome.measured.as_secs_f64());
         let per_second = if seconds > 0.0 { latencies.count() as f64 / seconds } else { 0.0 };
         Report {
@@ -50,8 +69,10 @@ impl Report {
             p999_us: latencies.quantile_us(0.999),
             max_us: latencies.max_us(),
             errors: outcome.errors.values().sum(),
-            error_kinds: outcome.errors.clone(),
             max_gap_us: u64::try_from(outcome.max_gap.as_micros()).unwrap_or(u64::MAX),
+            error_kinds: outcome.errors,
+            killed,
+            resources: uses,
         }
     }
 
@@ -76,8 +97,35 @@ impl Report {
         for (kind, count) in &self.error_kinds {
             text.push_str(&format!("\n  {count} × {kind}"));
         }
+        if let Some(Killed { name, at_s, recovered_us }) = &self.killed {
+            let recovered = recovered_us.map_or("nothing succeeded after that".into(), |us| {
+                format!("the next success of a call made after that came {} later", ms(us))
+            });
+            text.push_str(&format!("\n  {name} was killed at {at_s:.2} s; {recovered}"));
+        }
+        if !self.resources.is_empty() {
+            text.push('\n');
+            text.push_str(&costs(&self.resources).to_string());
+        }
         text
     }
+}
+
+/// What each operation costs.
+fn costs(resources: &[Use]) -> comfy_table::Table {
+    let mut table = out::table();
+    table.set_header(["", "processes", "µs of CPU / op", "memory", "written / op", "log syncs / op"]);
+    for used in resources {
+        table.add_row([
+            used.part.clone(),
+            used.processes.to_string(),
+            format!("{:.1}", used.cpu_us_per_op),
+            out::bytes(used.memory_bytes),
+            out::bytes(used.written_bytes_per_op.round() as u64),
+            format!("{:.2}", used.syncs_per_op),
+        ]);
+    }
+    table
 }
 
 #[cfg(test)]
@@ -97,7 +145,31 @@ mod tests {
             max_gap: Duration::from_millis(7),
             measured: Duration::from_secs(2),
         };
-        let report = Report::new(Target::Customer, Op::Write, 4, Pace::Closed, &outcome);
+        let killed = Killed { name: "customer-3".into(), at_s: 1.0, recovered_us: Some(70_000) };
+        let used = Use {
+            part: "customer nodes".into(),
+            processes: 5,
+            cpu_us_per_op: 90.0,
+            memory_bytes: 1 << 20,
+            written_bytes_per_op: 700.0,
+            syncs_per_op: 0.5,
+        };
+        let measured = Measured {
+            target: Target::Customer,
+            op: Op::Write,
+            clients: 4,
+            pace: Pace::Closed,
+            outcome,
+            killed: Some(killed),
+            uses: vec![used],
+        };
+        let report = Report::new(measured);
+        let text = report.text();
+        assert!(
+            text.contains("customer-3 was killed at 1.00 s") && text.contains("70.00 ms later"),
+            "{text}"
+        );
+        assert!(text.contains("customer nodes") && text.contains("90.0"), "{text}");
         let json = serde_json::to_value(&report).unwrap();
         for (field, value) in [
             ("target", serde_json::json!("customer")),
@@ -110,6 +182,7 @@ mod tests {
             ("max_us", serde_json::json!(800)),
             ("errors", serde_json::json!(3)),
             ("max_gap_us", serde_json::json!(7000)),
+            ("killed", serde_json::json!({"name": "customer-3", "at_s": 1.0, "recovered_us": 70_000})),
         ] {
             assert_eq!(json[field], value, "{field}");
         }

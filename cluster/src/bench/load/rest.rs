@@ -1,6 +1,6 @@
-//! Load on the frontends: buyers who change their carts, look at items, and search.
+//! Load on the frontends by buyers: they change their carts, look around, search, and buy.
 
-use agora_clients::model::{Condition, NewAccount, NewItem, Search};
+use agora_clients::model::{Card, Condition, NewAccount, NewItem, Search};
 use agora_clients::{BuyerClient, Cents, ClientOptions, ItemId, SellerClient, Start};
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -22,11 +22,21 @@ const UNITS: u64 = 1_000_000;
 pub(crate) struct RestClient {
     buyer: BuyerClient,
     item: ItemId,
+    seller_id: u64,
     adds_next: bool,
+    step: Step,
+}
+
+/// What a purchase needs next.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Add,
+    Look,
+    Buy,
 }
 
 pub(crate) async fn prepare(endpoints: &Endpoints, clients: usize) -> anyhow::Result<Vec<RestClient>> {
-    let items = stock_a_shop(endpoints).await?;
+    let (seller_id, items) = stock_a_shop(endpoints).await?;
     // One client of the library for each frontend; the others are its siblings and share its connections.
     let first = |server| {
         let options = ClientOptions { start: Start::At(server), ..ClientOptions::default() };
@@ -42,16 +52,16 @@ pub(crate) async fn prepare(endpoints: &Endpoints, clients: usize) -> anyhow::Re
             buyer.login(&username, "password").await?;
             let item = *items.get(index % items.len().max(1)).context("no item")?;
             buyer.add_to_cart(item, 5).await?;
-            anyhow::Ok(RestClient { buyer, item, adds_next: true })
+            anyhow::Ok(RestClient { buyer, item, seller_id, adds_next: true, step: Step::Buy })
         }
     });
     prepared.buffer_unordered(PREPARED_AT_A_TIME).try_collect().await
 }
 
-async fn stock_a_shop(endpoints: &Endpoints) -> anyhow::Result<Vec<ItemId>> {
+async fn stock_a_shop(endpoints: &Endpoints) -> anyhow::Result<(u64, Vec<ItemId>)> {
     let seller = SellerClient::new(endpoints.seller.clone(), ClientOptions::default())?;
     let username = Uuid::new_v4().simple().to_string();
-    seller.create_account(&NewAccount::new(&username, "password", "load")).await?;
+    let seller_id = seller.create_account(&NewAccount::new(&username, "password", "load")).await?;
     seller.login(&username, "password").await?;
     let mut items = Vec::with_capacity(ITEMS);
     for n in 0..ITEMS {
@@ -66,7 +76,7 @@ async fn stock_a_shop(endpoints: &Endpoints) -> anyhow::Result<Vec<ItemId>> {
         };
         items.push(seller.register_item(&item).await?.item_id);
     }
-    Ok(items)
+    Ok((seller_id, items))
 }
 
 impl RestClient {
@@ -97,7 +107,38 @@ impl RestClient {
                 let search = Search { keywords: vec![word.to_owned()], ..Search::category(CATEGORY) };
                 self.buyer.search(&search).await?;
             }
+            Next::Cart => drop(self.buyer.cart().await?),
+            Next::Rating => self.buyer.seller_rating(self.seller_id).await.map(|_| ())?,
+            Next::Checkout => self.check_out().await?,
+            Next::List | Next::Own => return Err(next.not_offered()),
         }
         Ok(())
+    }
+
+    async fn check_out(&mut self) -> Result<(), agora_clients::Error> {
+        self.step = match self.step {
+            Step::Add => {
+                self.buyer.add_to_cart(self.item, 1).await?;
+                Step::Look
+            }
+            Step::Look => {
+                self.buyer.cart().await?;
+                Step::Buy
+            }
+            Step::Buy => {
+                self.buyer.purchase(&card()).await?;
+                Step::Add
+            }
+        };
+        Ok(())
+    }
+}
+
+fn card() -> Card {
+    Card {
+        name: "A Buyer".into(),
+        number: "4111111111111111".into(),
+        expiry: "12/2049".into(),
+        security_code: "737".into(),
     }
 }

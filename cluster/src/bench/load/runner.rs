@@ -95,17 +95,40 @@ pub(crate) struct Successes {
     pub count: AtomicU64,
     last_us: AtomicU64,
     max_gap_us: AtomicU64,
+    /// When something was killed; 0 if nothing was.
+    lost_us: AtomicU64,
+    /// When the first call that began after that was answered; 0 if none was.
+    recovered_us: AtomicU64,
 }
 
 impl Successes {
-    fn at(&self, since_start: Duration) {
+    /// A success: when its call began, and when it was answered, since the start.
+    fn at(&self, called: Duration, answered: Duration) {
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.reach(since_start);
+        self.reach(answered);
+        let lost = self.lost_us.load(Ordering::Relaxed);
+        if lost > 0 && micros(called) >= lost && self.recovered_us.load(Ordering::Relaxed) == 0 {
+            let (was, now) = (0, micros(answered));
+            // Another one may just have been first.
+            let _ = self.recovered_us.compare_exchange(was, now, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that something is killed now.
+    pub fn lost_at(&self, since_start: Duration) {
+        self.lost_us.store(micros(since_start).max(1), Ordering::Relaxed);
+    }
+
+    /// From the kill to the first success of a call that began after it, in microseconds.
+    pub fn recovery_us(&self) -> Option<u64> {
+        let (lost, recovered) =
+            (self.lost_us.load(Ordering::Relaxed), self.recovered_us.load(Ordering::Relaxed));
+        (lost > 0 && recovered > 0).then(|| recovered.saturating_sub(lost))
     }
 
     /// Notes that there was no gap after this time, or that the measurement ended.
     fn reach(&self, since_start: Duration) {
-        let now = u64::try_from(since_start.as_micros()).unwrap_or(u64::MAX);
+        let now = micros(since_start);
         let last = self.last_us.fetch_max(now, Ordering::Relaxed);
         self.max_gap_us.fetch_max(now.saturating_sub(last), Ordering::Relaxed);
     }
@@ -113,6 +136,10 @@ impl Successes {
     fn max_gap(&self) -> Duration {
         Duration::from_micros(self.max_gap_us.load(Ordering::Relaxed))
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Runs all clients at once. A cancelled `stop` ends the measurement early; what there is then, is told.
@@ -191,7 +218,7 @@ async fn one(calls: Calls, part: Arc<Mutex<Part>>, successes: Arc<Successes>, st
         match outcome {
             Ok(()) if counts => {
                 part.lock().latencies.record(answered - called);
-                successes.at(answered - start);
+                successes.at(called - start, answered - start);
             }
             Ok(()) => {}
             Err(miss) => {
@@ -224,16 +251,29 @@ mod tests {
     fn the_longest_gap_counts_from_the_start_and_to_the_end() {
         let ms = Duration::from_millis;
         let late_start = Successes::default();
-        late_start.at(ms(500));
-        late_start.at(ms(600));
+        late_start.at(ms(400), ms(500));
+        late_start.at(ms(500), ms(600));
         late_start.reach(ms(700));
         assert_eq!(late_start.max_gap(), ms(500));
         let early_end = Successes::default();
-        early_end.at(ms(100));
-        early_end.at(ms(90));
+        early_end.at(ms(50), ms(100));
+        early_end.at(ms(50), ms(90));
         early_end.reach(ms(1000));
         assert_eq!(early_end.max_gap(), ms(900));
         assert_eq!(early_end.count.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn only_calls_that_began_after_a_kill_show_that_it_is_over() {
+        let ms = Duration::from_millis;
+        let successes = Successes::default();
+        successes.at(ms(10), ms(20));
+        successes.lost_at(ms(30));
+        successes.at(ms(25), ms(40));
+        assert_eq!(successes.recovery_us(), None);
+        successes.at(ms(35), ms(90));
+        successes.at(ms(36), ms(95));
+        assert_eq!(successes.recovery_us(), Some(60_000));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::load::{self, Op, Pace, Successes, Target, Timing, Ways};
+use super::load::{self, Op, Pace, Successes, Target, Timing, Wares, Ways};
 use super::site::Site;
 use crate::cluster::Cluster;
 use crate::prober::Checksums;
@@ -79,7 +79,8 @@ async fn soak(
         bail!("no customer node is called \"{}\"; there are {}", plan.down, customers.join(", "));
     }
     let ways = Ways { connections: CONNECTIONS, only_node: None };
-    let clients = load::prepare(site, Target::Customer, plan.clients, &ways).await?;
+    let clients =
+        load::prepare(site, (Target::Customer, Op::Write), plan.clients, Wares::default(), &ways).await?;
     cluster.kill(&plan.down).await?;
     let (successes, end) = (Arc::new(Successes::default()), CancellationToken::new());
     let timing = Timing { warmup: Duration::ZERO, measured: plan.time + CATCH_UP + AFTERWARDS };

@@ -12,7 +12,9 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::load::{Op, Pace, Report, Successes, Target, Timing, Ways, prepare, run};
+use crate::bench::load::{
+    Kill, Killed, Measured, Op, Pace, Report, Snapshot, Successes, Target, Timing, Wares, Ways, prepare, run,
+};
 use crate::bench::site::Site;
 use crate::cli::out;
 
@@ -29,6 +31,13 @@ pub struct LoadArgs {
     /// Clients at a time: each waits for its answer before it makes its next call.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     clients: u32,
+    /// Bytes of the name of each item that `--op listing` puts on sale.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=32))]
+    value_bytes: u32,
+    /// Kill a process so long after the measurement has begun, as in `leader@5s` or `buyer-2@1500ms`; the leader is the
+    /// product leader, or the customer node whose turn it is. On a cluster of its own, or with --data.
+    #[arg(long, value_name = "WHO@TIME", conflicts_with = "config")]
+    kill: Option<Kill>,
     /// So many calls a second, whether or not earlier ones are answered; response times count from when a call was due
     /// [default: each client makes its next call when the last one was answered]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -57,8 +66,18 @@ pub struct LoadArgs {
 }
 
 pub async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
-    if args.target == Target::Customer && args.op == Op::Search {
-        bail!("the customer database has nothing to search; choose --target product or rest");
+    if !args.target.offers(args.op) {
+        let offering = [Target::Product, Target::Rest].into_iter().filter(|target| target.offers(args.op));
+        let names: Vec<_> = offering.map(Target::as_str).collect();
+        bail!(
+            "--op {} is not for --target {}; it is for --target {}",
+            args.op.as_str(),
+            args.target.as_str(),
+            names.join(" or ")
+        );
+    }
+    if args.kill.as_ref().is_some_and(|kill| !kill.is_within(Duration::from_secs(args.seconds))) {
+        bail!("--kill comes after the measurement, which takes {} s: see --seconds", args.seconds);
     }
     let stop = shutdown_signal().context("can't listen for signals")?;
     let report = match on_site(&args, &stop).await {
@@ -94,8 +113,9 @@ async fn on_site(args: &LoadArgs, stop: &CancellationToken) -> anyhow::Result<Re
 async fn measure(args: &LoadArgs, site: &Site, stop: &CancellationToken) -> anyhow::Result<Report> {
     let clients = args.clients as usize;
     let ways = Ways { connections: args.connections as usize, only_node: only_node(args, &site.file)? };
+    let wares = Wares { name_bytes: args.value_bytes as usize };
     let prepared = tokio::select! {
-        prepared = prepare(site, args.target, clients, &ways) => prepared.context("the clients can't be prepared")?,
+        prepared = prepare(site, (args.target, args.op), clients, wares, &ways) => prepared.context("the clients can't be prepared")?,
         () = stop.cancelled() => bail!("interrupted"),
     };
     let timing =
@@ -103,9 +123,40 @@ async fn measure(args: &LoadArgs, site: &Site, stop: &CancellationToken) -> anyh
     let pace = args.rate.map_or(Pace::Closed, |rate| Pace::Open { per_second: rate.into() });
     let successes = Arc::new(Successes::default());
     let progress = tokio::spawn(show_progress(timing, Arc::clone(&successes)));
-    let outcome = run(prepared, args.op, pace, timing, successes, stop).await;
+    let watched = watch(args, site, timing, Arc::clone(&successes), stop);
+    let (outcome, watched) = tokio::join!(run(prepared, args.op, pace, timing, successes, stop), watched);
     progress.abort();
-    Ok(Report::new(args.target, args.op, clients, pace, &outcome?))
+    let (outcome, (killed, before, after)) = (outcome?, watched?);
+    let uses = after.since(&before, outcome.latencies.count());
+    Ok(Report::new(Measured { target: args.target, op: args.op, clients, pace, outcome, killed, uses }))
+}
+
+/// What happens besides the calls: a kill, if one is wished for, and a look at what is used at the start and at the end.
+async fn watch(
+    args: &LoadArgs,
+    site: &Site,
+    timing: Timing,
+    successes: Arc<Successes>,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Option<Killed>, Snapshot, Snapshot)> {
+    let begin = tokio::time::Instant::now();
+    let start = begin + timing.warmup;
+    let until = async |moment: tokio::time::Instant| {
+        tokio::select! {
+            () = tokio::time::sleep_until(moment) => {}
+            () = stop.cancelled() => {}
+        }
+    };
+    until(start).await;
+    let before = Snapshot::take(site).await?;
+    let killed = match &args.kill {
+        Some(kill) => kill.carry_out(site, args.target, (start, &successes), stop).await?,
+        None => None,
+    };
+    until(start + timing.measured).await;
+    let after = Snapshot::take(site).await?;
+    let killed = killed.map(|killed| Killed { recovered_us: successes.recovery_us(), ..killed });
+    Ok((killed, before, after))
 }
 
 fn only_node(args: &LoadArgs, file: &ClusterFile) -> anyhow::Result<Option<usize>> {

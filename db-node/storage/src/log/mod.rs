@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agora_sabotage::Promise;
@@ -54,6 +55,8 @@ struct Inner {
     directory: PathBuf,
     held: Arc<Held>,
     files: Mutex<Files>,
+    /// Counted since the start.
+    syncs: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -80,13 +83,17 @@ impl Log {
         sync_directory(&directory)?;
         let segments = BTreeMap::from([(1, Arc::clone(&active))]);
         let files = Files { index, segments, active, end, durable: end, failed: false };
-        Ok(Log { inner: Arc::new(Inner { directory, held, files: Mutex::new(files) }) })
+        Ok(Log::over(directory, held, files))
     }
 
     /// The log that was created there.
     pub(crate) fn open(directory: PathBuf, held: Arc<Held>) -> Result<Log, StorageError> {
         let files = recover::recover(&directory, &held.path)?;
-        Ok(Log { inner: Arc::new(Inner { directory, held, files: Mutex::new(files) }) })
+        Ok(Log::over(directory, held, files))
+    }
+
+    fn over(directory: PathBuf, held: Arc<Held>, files: Files) -> Log {
+        Log { inner: Arc::new(Inner { directory, held, files: Mutex::new(files), syncs: AtomicU64::new(0) }) }
     }
 
     /// Makes changes, all or none of which survive a crash; they are durable after the next [`Log::sync`].
@@ -204,6 +211,7 @@ impl Log {
         upto: u64,
         outcome: std::io::Result<()>,
     ) -> Result<(), StorageError> {
+        self.inner.syncs.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = outcome {
             files.failed = true;
             return Err(self.failed("sync the log")(error));
@@ -295,6 +303,11 @@ impl Log {
     /// Bytes on disk.
     pub fn disk_bytes(&self) -> u64 {
         self.files().segments.values().map(|segment| segment.allocated()).sum()
+    }
+
+    /// How often the disk was waited for since the log was opened.
+    pub fn syncs(&self) -> u64 {
+        self.inner.syncs.load(Ordering::Relaxed)
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
