@@ -50,3 +50,24 @@ fn a_log_is_kept_within_its_bound_for_a_node_that_is_down_which_is_then_sent_the
     let kept = node(while_down, "customer-1")["log_slots"].as_u64().unwrap();
     assert!(kept < applied, "{kept} slots of log after {applied} writes");
 }
+
+#[test]
+fn a_load_tells_what_each_call_costs_and_how_long_a_kill_held_it_up() {
+    let mut args = vec!["load", "--target", "rest", "--clients", "4", "--warmup", "0", "--seconds", "3"];
+    args.extend(["--op", "checkout", "--kill", "leader@1s"]);
+    let report = bench(&args);
+    assert!(report["ops"].as_u64().unwrap() > 30 && report["errors"] == 0, "{report}");
+    let killed = &report["killed"];
+    assert!(killed["name"].as_str().unwrap().starts_with("product-"), "{report}");
+    assert!((1.0..2.0).contains(&killed["at_s"].as_f64().unwrap()), "{report}");
+    assert!(killed["recovered_us"].as_u64().unwrap() > 0, "{report}");
+    let used = |part: &str, what: &str| {
+        let parts = report["resources"].as_array().unwrap();
+        parts.iter().find(|used| used["part"] == part).unwrap()[what].as_f64().unwrap()
+    };
+    assert_eq!((used("customer nodes", "processes"), used("product nodes", "processes")), (5.0, 4.0));
+    for part in ["customer nodes", "product nodes", "buyer frontends", "load generator"] {
+        assert!(used(part, "cpu_us_per_op") > 0.0 && used(part, "memory_bytes") > 1e6, "{part}: {report}");
+    }
+    assert!(used("customer nodes", "syncs_per_op") > 0.0 && used("buyer frontends", "syncs_per_op") == 0.0);
+}
