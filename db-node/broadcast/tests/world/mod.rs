@@ -344,7 +344,10 @@ impl World {
                 let after = Duration::from_micros(self.dice(id).random_range(0..20_000));
                 self.schedule(after, Event::Restart { node: id, start });
             }
-            Event::LoseDisk { .. } if self.may_lose_disk(id) => self.lose_disk(id),
+            // Not any more once the faults have stopped.
+            Event::LoseDisk { .. } if self.ambush_permille > 0 && self.may_lose_disk(id) => {
+                self.lose_disk(id)
+            }
             Event::LoseDisk { .. } | Event::Restart { .. } => {}
         }
     }
