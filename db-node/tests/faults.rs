@@ -1,4 +1,5 @@
-//! What real customer nodes survive: kill -9 of any two, of the next owner, of a coordinator at its work, of all; a pause; a full disk.
+//! What real customer nodes survive: kill -9 of any two, of the next owner, of a coordinator at its work, of all; a pause; a full disk;
+//! a data directory that is deleted under a node at work.
 //! Each time nothing acknowledged is lost, writes go on, and in the end all replicas hold the same.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
@@ -160,6 +161,27 @@ async fn a_node_that_stands_still_is_put_out_and_taken_in_again_when_it_goes_on(
     writers.go_on(SOME).await;
     nodes.signal(paused, "-CONT");
     nodes.until_all_take_turns(&names).await;
+    check(&nodes, writers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_data_directory_is_deleted_at_work_is_taken_in_again_and_then_counts() {
+    let mut random = StdRng::seed_from_u64(seed());
+    let (mut nodes, writers) = five(|_| {}).await;
+    let mut names = nodes.customers();
+    names.shuffle(&mut random);
+    // At last two disks are new ones, and needed for a majority.
+    for name in &names[..2] {
+        println!("deleting the data of {name}");
+        std::fs::remove_dir_all(nodes.file.data_of(name)).unwrap();
+        nodes.kill(name);
+        writers.go_on(SOME).await;
+        back(&mut nodes, &[name]).await;
+    }
+    let others = [names[2].as_str(), names[3].as_str()];
+    nodes.kill_all(&others);
+    writers.go_on(SOME).await;
+    back(&mut nodes, &others).await;
     check(&nodes, writers).await;
 }
 
