@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use agora_process::Role;
 use nodes::accounts::Writers;
-use nodes::{Nodes, deadline, seed};
+use nodes::{Nodes, deadline, limits, seed};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -205,23 +205,9 @@ async fn a_node_that_may_not_write_more_ends_with_its_directory_named_and_catche
     let name = nodes.customers()[2].clone();
     nodes.signal(&name, "-TERM");
     nodes.ended(&name);
-    // The limit on the size of a file stands for a full disk: it needs no rights, and a write beyond it fails as one there does.
-    // Just above what the largest of its files has.
-    let kib = largest_file(&nodes.file.data_of(&name)) / 1024 + 64;
-    let mut limited = Command::new("bash");
-    let program = env!("CARGO_BIN_EXE_db-node");
-    limited.args(["-c", &format!("trap '' XFSZ; ulimit -f {kib}; exec {program} \"$@\""), "bash"]);
-    limited.args(nodes.arguments(Role::Customer, &name)).stdin(Stdio::null()).env("AGORA_LOG", "error");
+    let limited = limits::without_room(&nodes, Role::Customer, &name);
     nodes.start_by(limited, &name);
     runs_out_of_space(&mut nodes, writers, &name, || {}).await;
-}
-
-fn largest_file(directory: &Path) -> u64 {
-    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    entries
-        .map(|path| if path.is_dir() { largest_file(&path) } else { path.metadata().unwrap().len() })
-        .max()
-        .unwrap_or(0)
 }
 
 /// A file system of its own. Unmounted when the test ends.

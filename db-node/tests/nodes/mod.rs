@@ -18,6 +18,7 @@ use tonic::transport::Endpoint as Address;
 
 pub mod accounts;
 pub mod items;
+pub mod limits;
 
 /// How long anything may take before the test is taken to hang.
 pub const PATIENCE: Duration = Duration::from_secs(60);
