@@ -17,7 +17,8 @@ fn found(breach: &str, plan: &str, seconds: u64) -> Vec<String> {
 
 fn seed() -> u64 {
     let seed = std::env::var("AGORA_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| rand::random::<u32>().into());
+    // One seed unless another is asked for.
+    let seed = seed.unwrap_or(21);
     println!("AGORA_SEED={seed}");
     seed
 }
