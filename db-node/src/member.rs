@@ -1,6 +1,7 @@
 //! Which group replicates which state machine: the customer database by atomic broadcast, the product database by Raft.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use agora_customer::CustomerDb;
@@ -20,7 +21,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// A member that runs, whichever group it belongs to.
 pub(crate) enum Running {
     Broadcast(broadcast::Running),
-    Raft { running: raft::Running, group: GroupHandle },
+    Raft { running: raft::Running, group: GroupHandle, data: PathBuf },
 }
 
 /// Starts the member and mounts what it offers to its peers.
@@ -44,10 +45,11 @@ pub(crate) async fn start(
             Ok((group, Running::Broadcast(running)))
         }
         Kind::Product => {
+            let data = directory.path().to_owned();
             let options = RaftOptions { cluster, me, members, directory };
             let (group, service, running) = raft::start::<ProductDb>(options).await?;
             routes.add_service(service);
-            Ok((group.clone(), Running::Raft { running, group }))
+            Ok((group.clone(), Running::Raft { running, group, data }))
         }
     }
 }
@@ -83,12 +85,14 @@ impl Running {
     pub(crate) async fn failed(&self) -> String {
         match self {
             Running::Broadcast(running) => running.failed().await,
-            Running::Raft { group, .. } => {
+            Running::Raft { group, data, .. } => {
                 while !has_shut_down(group) {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
                 let why = group.status().not_ready_because;
-                format!("openraft has shut down: {}", why.as_deref().unwrap_or("nobody says why"))
+                let why = why.as_deref().unwrap_or("nobody says why");
+                // The error that came first may be an internal one: what people have to look at is named in any case.
+                format!("openraft has shut down: {why} (its data directory is {})", data.display())
             }
         }
     }

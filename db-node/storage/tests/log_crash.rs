@@ -23,7 +23,7 @@ fn segment(root: &Path, number: u64) -> PathBuf {
 }
 
 /// What a frame may end with, and `end` does not see.
-const FRAME_END: [u8; 16] = [0; 16];
+const FRAME_END: [u8; 64] = [0; 64];
 
 /// Where the content of a segment ends, before the zeros.
 fn end(path: &Path) -> usize {
