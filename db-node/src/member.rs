@@ -21,7 +21,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// A member that runs, whichever group it belongs to.
 pub(crate) enum Running {
     Broadcast(broadcast::Running),
-    Raft { running: raft::Running, group: GroupHandle, data: PathBuf },
+    Raft { running: Box<raft::Running>, group: GroupHandle, data: PathBuf },
 }
 
 /// Starts the member and mounts what it offers to its peers.
@@ -49,7 +49,7 @@ pub(crate) async fn start(
             let options = RaftOptions { cluster, me, members, directory };
             let (group, service, running) = raft::start::<ProductDb>(options).await?;
             routes.add_service(service);
-            Ok((group.clone(), Running::Raft { running, group, data }))
+            Ok((group.clone(), Running::Raft { running: Box::new(running), group, data }))
         }
     }
 }

@@ -22,12 +22,18 @@ fn segment(root: &Path, number: u64) -> PathBuf {
     root.join("log").join(format!("{number:016x}.log"))
 }
 
-/// What a frame may end with, and `end` does not see.
-const FRAME_END: [u8; 64] = [0; 64];
+/// Of a frame, before its payload.
+const HEADER_BYTES: usize = 20;
 
-/// Where the content of a segment ends, before the zeros.
+/// Where the frames of a segment end. (The zeros behind them don't tell: a frame may end with some.)
 fn end(path: &Path) -> usize {
-    fs::read(path).unwrap().iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+    let bytes = fs::read(path).unwrap();
+    let mut end = 0;
+    while bytes[end..].starts_with(b"agl1") {
+        let length = u32::from_be_bytes(bytes[end + 4..end + 8].try_into().unwrap());
+        end += HEADER_BYTES + length as usize;
+    }
+    end
 }
 
 fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
@@ -237,10 +243,7 @@ proptest! {
         let written = end(&path);
         let place = |index: &Index| durable + index.index(written - durable + 1);
         change(&path, |bytes| match &crash {
-            Crash::CutAt(at) => {
-                bytes.truncate(place(at));
-                bytes.extend(FRAME_END);
-            }
+            Crash::CutAt(at) => bytes.truncate(place(at)),
             Crash::ZeroesFrom(from, to) => {
                 let (from, to) = (place(from), place(to));
                 bytes[from.min(to)..from.max(to)].fill(0);
