@@ -19,6 +19,8 @@ pub(crate) struct Measured {
     pub killed: Option<Killed>,
     /// Empty if the processes are not known.
     pub uses: Vec<Use>,
+    /// Bytes that the machine's disks wrote for each operation.
+    pub disk_bytes_per_op: Option<f64>,
 }
 
 /// The result of one run.
@@ -45,11 +47,13 @@ pub(crate) struct Report {
     pub killed: Option<Killed>,
     /// What it cost, by kind of process.
     pub resources: Vec<Use>,
+    /// Bytes that the machine's disks wrote for each operation, whoever wrote them.
+    pub disk_bytes_per_op: Option<f64>,
 }
 
 impl Report {
     pub fn new(measured: Measured) -> Self {
-        let Measured { target, op, clients, pace, outcome, killed, uses } = measured;
+        let Measured { target, op, clients, pace, outcome, killed, uses, disk_bytes_per_op } = measured;
         let (latencies, seconds) = (&outcome.latencies, outcome.measured.as_secs_f64());
         let per_second = if seconds > 0.0 { latencies.count() as f64 / seconds } else { 0.0 };
         Report {
@@ -73,6 +77,7 @@ impl Report {
             error_kinds: outcome.errors,
             killed,
             resources: uses,
+            disk_bytes_per_op,
         }
     }
 
@@ -107,6 +112,12 @@ impl Report {
             text.push('\n');
             text.push_str(&costs(&self.resources).to_string());
         }
+        if let Some(bytes) = self.disk_bytes_per_op {
+            text.push_str(&format!(
+                "\nThe machine's disks wrote {} for each call.",
+                out::bytes(bytes as u64)
+            ));
+        }
         text
     }
 }
@@ -114,14 +125,13 @@ impl Report {
 /// What each operation costs.
 fn costs(resources: &[Use]) -> comfy_table::Table {
     let mut table = out::table();
-    table.set_header(["", "processes", "µs of CPU / op", "memory", "written / op", "log syncs / op"]);
+    table.set_header(["", "processes", "µs of CPU / op", "memory", "log syncs / op"]);
     for used in resources {
         table.add_row([
             used.part.clone(),
             used.processes.to_string(),
             format!("{:.1}", used.cpu_us_per_op),
             out::bytes(used.memory_bytes),
-            out::bytes(used.written_bytes_per_op.round() as u64),
             format!("{:.2}", used.syncs_per_op),
         ]);
     }
@@ -151,7 +161,6 @@ mod tests {
             processes: 5,
             cpu_us_per_op: 90.0,
             memory_bytes: 1 << 20,
-            written_bytes_per_op: 700.0,
             syncs_per_op: 0.5,
         };
         let measured = Measured {
@@ -162,6 +171,7 @@ mod tests {
             outcome,
             killed: Some(killed),
             uses: vec![used],
+            disk_bytes_per_op: Some(2048.0),
         };
         let report = Report::new(measured);
         let text = report.text();
@@ -170,6 +180,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("customer nodes") && text.contains("90.0"), "{text}");
+        assert!(text.contains("wrote 2.0 KiB"), "{text}");
         let json = serde_json::to_value(&report).unwrap();
         for (field, value) in [
             ("target", serde_json::json!("customer")),

@@ -127,8 +127,10 @@ async fn measure(args: &LoadArgs, site: &Site, stop: &CancellationToken) -> anyh
     let (outcome, watched) = tokio::join!(run(prepared, args.op, pace, timing, successes, stop), watched);
     progress.abort();
     let (outcome, (killed, before, after)) = (outcome?, watched?);
-    let uses = after.since(&before, outcome.latencies.count());
-    Ok(Report::new(Measured { target: args.target, op: args.op, clients, pace, outcome, killed, uses }))
+    let ops = outcome.latencies.count();
+    let (uses, disk_bytes_per_op) = (after.since(&before, ops), after.disk_bytes_since(&before, ops));
+    let (target, op) = (args.target, args.op);
+    Ok(Report::new(Measured { target, op, clients, pace, outcome, killed, uses, disk_bytes_per_op }))
 }
 
 /// What happens besides the calls: a kill, if one is wished for, and a look at what is used at the start and at the end.
