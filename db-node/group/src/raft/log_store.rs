@@ -17,13 +17,14 @@ use tokio::sync::oneshot;
 
 use super::log_cache::{LogCache, entry_bytes};
 use super::log_disk::LogDisk;
+use super::log_reader::LogReader;
 use super::log_writer::{self, COMMITTED, Change, LogWriter, PURGED, VOTE, position};
 use super::types::{Entry, LogId, NodeId, StorageError, TypeConfig, Vote};
 use super::wire;
 use crate::runtime;
 
 /// About how many bytes of entries are read, and sent to a peer, at a time.
-const READ_BYTES: usize = 1 << 20;
+pub(crate) const READ_BYTES: usize = 1 << 20;
 
 /// openraft's log. Cheap to clone; all clones are the same log.
 #[derive(Clone, Debug)]
@@ -37,6 +38,7 @@ struct Inner {
     cache: Arc<RwLock<LogCache>>,
     writer: LogWriter,
     committed: RwLock<Option<LogId>>,
+    vote: RwLock<Option<Vote>>,
     /// Bytes appended since the last snapshot: what a restart may have to apply again.
     unsnapshotted_bytes: Mutex<u64>,
     /// One purge at a time.
@@ -47,7 +49,7 @@ pub(crate) fn failed(subject: ErrorSubject<NodeId>, verb: ErrorVerb, error: impl
     StorageIOError::new(subject, verb, AnyError::error(error)).into()
 }
 
-fn read_failed(error: impl Display) -> StorageError {
+pub(crate) fn read_failed(error: impl Display) -> StorageError {
     failed(ErrorSubject::Logs, ErrorVerb::Read, error)
 }
 
@@ -65,6 +67,7 @@ impl LogStore {
             None => None,
         };
         let committed = log_writer::read_meta::<pb::LogId>(&*log, COMMITTED)?.map(wire::log_id);
+        let vote = log_writer::read_meta::<pb::Vote>(&*log, VOTE)?.map(wire::vote);
         let cache = Arc::new(RwLock::new(LogCache::new(purged, log.first().map(|first| first - 1), last)));
         let writer =
             LogWriter::spawn(Arc::clone(&log), Arc::clone(&cache)).map_err(|error| error.to_string())?;
@@ -73,6 +76,7 @@ impl LogStore {
             cache,
             writer,
             committed: RwLock::new(committed),
+            vote: RwLock::new(vote),
             unsnapshotted_bytes: Mutex::new(0),
             purging: Arc::default(),
         };
@@ -89,6 +93,11 @@ impl LogStore {
     /// The id of the last entry.
     pub(crate) fn last(&self) -> Option<LogId> {
         self.inner.cache.read().last()
+    }
+
+    /// The highest vote that this member has cast or accepted; it may not be durable yet.
+    pub(crate) fn vote(&self) -> Option<Vote> {
+        *self.inner.vote.read()
     }
 
     /// Bytes appended since [`LogStore::snapshotted`] was last called.
@@ -111,7 +120,12 @@ impl LogStore {
     }
 
     /// Entries of `[start, end)`, up to about `max_bytes` of them, but at least one if there is one.
-    async fn read(&self, start: u64, end: u64, max_bytes: usize) -> Result<Vec<Entry>, StorageError> {
+    pub(crate) async fn read(
+        &self,
+        start: u64,
+        end: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<Entry>, StorageError> {
         let (start, disk_end) = {
             let cache = self.inner.cache.read();
             let (first, log_end) = cache.bounds();
@@ -175,38 +189,29 @@ impl RaftLogReader<TypeConfig> for LogStore {
             entries.extend(read);
         }
     }
-
-    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
-        let entries = self.read(start, end, READ_BYTES).await?;
-        if entries.is_empty() && start < end {
-            // openraft asks only for what the log holds.
-            return Err(read_failed(format!("no entries from {start} on")));
-        }
-        Ok(entries)
-    }
 }
 
 impl RaftLogStorage<TypeConfig> for LogStore {
-    type LogReader = LogStore;
+    type LogReader = LogReader;
 
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError> {
         let cache = self.inner.cache.read();
         Ok(LogState { last_purged_log_id: cache.purged(), last_log_id: cache.last() })
     }
 
-    async fn get_log_reader(&mut self) -> LogStore {
-        self.clone()
+    async fn get_log_reader(&mut self) -> LogReader {
+        LogReader::new(self.clone())
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
         let vote = *vote;
+        *self.inner.vote.write() = Some(vote);
         let saved = self.change(|done| Change::Vote { vote, done }).await;
         saved.map_err(|error| failed(ErrorSubject::Vote, ErrorVerb::Write, error))
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
-        let vote = log_writer::read_meta::<pb::Vote>(&*self.inner.log, VOTE);
-        Ok(vote.map_err(|error| failed(ErrorSubject::Vote, ErrorVerb::Read, error))?.map(wire::vote))
+        Ok(self.vote())
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {

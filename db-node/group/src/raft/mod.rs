@@ -26,6 +26,7 @@ mod leadership;
 mod link;
 mod log_cache;
 mod log_disk;
+mod log_reader;
 mod log_store;
 mod log_writer;
 mod membership;

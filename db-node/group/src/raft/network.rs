@@ -15,6 +15,7 @@ use openraft::raft::{
 use openraft::{BasicNode, OptionalSend, RaftNetwork, RaftNetworkFactory};
 
 use super::link::{LinkError, Links};
+use super::log_store::LogStore;
 use super::snapshot_sender;
 use super::types::{NodeId, Snapshot, TypeConfig, Vote};
 use super::wire;
@@ -27,12 +28,14 @@ const BACKOFF: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     pub(crate) links: Links,
+    pub(crate) log: LogStore,
 }
 
 /// openraft's client of one peer.
 #[derive(Debug)]
 pub(crate) struct Peer {
     links: Links,
+    log: LogStore,
     target: NodeId,
 }
 
@@ -53,7 +56,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Peer;
 
     async fn new_client(&mut self, target: NodeId, _: &BasicNode) -> Peer {
-        Peer { links: self.links.clone(), target }
+        Peer { links: self.links.clone(), log: self.log.clone(), target }
     }
 }
 
@@ -63,6 +66,11 @@ impl RaftNetwork<TypeConfig> for Peer {
         request: AppendEntriesRequest<TypeConfig>,
         _: RPCOption,
     ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
+        // After a higher vote the log may have been written anew, so that the entries do not follow what the request says
+        // they follow. The answer is the one that the peer would give, and ends the replication.
+        if let Some(vote) = self.log.vote().filter(|vote| *vote > request.vote) {
+            return Ok(AppendEntriesResponse::HigherVote(vote));
+        }
         let reply = self.links.request(self.target, Request::Append(wire::append_to_pb(&request))).await;
         let Reply::Append(reply) = reply.map_err(rpc_error)? else { return Err(rpc_error(unexpected())) };
         wire::append_reply(reply).map_err(|malformed| rpc_error(LinkError::Failed(malformed.0)))

@@ -278,7 +278,7 @@ pub(crate) async fn start_with<M: StateMachine>(
     let me = NodeId::new(seat, disk);
     let links = Links::new(&cluster, me, &members, &dial);
     let config = config(&cluster).validate().map_err(|error| log_failed(error.to_string()))?;
-    let network = Network { links: links.clone() };
+    let network = Network { links: links.clone(), log: log.clone() };
     resign(log.clone(), me).await.map_err(|error| log_failed(error.to_string()))?;
     let raft = Raft::new(me, Arc::new(config), network, log.clone(), machine).await;
     let raft = raft.map_err(|error| log_failed(error.to_string()))?;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::log_store::LogStore;
 use super::state_machine::StateMachineStore;
-use super::types::{Entry, LogId, StorageError, TypeConfig};
+use super::types::{Entry, LogId, StorageError, TypeConfig, Vote};
 use crate::replica::Replica;
 
 /// The suite cares for positions and memberships, not for what is applied.
@@ -60,15 +60,32 @@ fn openrafts_storage_suite_passes() {
     Suite::test_all(Builder).unwrap();
 }
 
+fn entry(index: u64) -> Entry {
+    Entry { log_id: LogId::new(LeaderId::new(1, 1.into()), index), payload: EntryPayload::Blank }
+}
+
 /// openraft's suite truncates all or nothing.
 #[tokio::test]
 async fn what_comes_before_a_truncation_stays_and_goes_on() {
-    let entry =
-        |index| Entry { log_id: LogId::new(LeaderId::new(1, 1.into()), index), payload: EntryPayload::Blank };
     let (_root, mut log, _machine) = Builder.build().await.unwrap();
     log.blocking_append((0..10).map(entry)).await.unwrap();
     log.truncate(entry(7).log_id).await.unwrap();
     assert_eq!(log.get_log_state().await.unwrap().last_log_id, Some(entry(6).log_id));
     log.blocking_append((7..9).map(entry)).await.unwrap();
     assert_eq!(log.try_get_log_entries(0..20).await.unwrap(), (0..9).map(entry).collect::<Vec<_>>());
+}
+
+/// openraft ends a member whose replication can't read the log.
+#[tokio::test]
+async fn only_a_replication_that_outlived_its_vote_may_miss_entries() {
+    let (_root, mut log, _machine) = Builder.build().await.unwrap();
+    log.save_vote(&Vote::new_committed(1, 1.into())).await.unwrap();
+    log.blocking_append((0..10).map(entry)).await.unwrap();
+    let mut replication = log.get_log_reader().await;
+    assert_eq!(replication.limited_get_log_entries(8, 10).await.unwrap(), [entry(8), entry(9)]);
+    log.truncate(entry(7).log_id).await.unwrap();
+    assert!(replication.limited_get_log_entries(8, 10).await.is_err());
+    log.save_vote(&Vote::new_committed(2, 2.into())).await.unwrap();
+    assert_eq!(replication.limited_get_log_entries(8, 10).await.unwrap(), [entry(8)]);
+    assert!(log.get_log_reader().await.limited_get_log_entries(8, 10).await.is_err());
 }
