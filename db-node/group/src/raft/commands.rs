@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::link::LinkError;
-use super::proposer::{Proposed, Proposer};
+use super::proposer::{LAST_WORD, Proposed, Proposer};
 use super::types::NodeId;
 use super::view::View;
 use crate::handle::{Command, Failure};
@@ -33,8 +33,6 @@ const BATCH_BYTES: usize = 512 << 10;
 const BATCHES_UNDER_WAY: usize = 3;
 /// A pause before the next attempt, after one that found no leader where one was expected.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How long one who leads no more may take to answer.
-const LAST_WORD: Duration = Duration::from_millis(50);
 /// When callers are asked to come back if the leader has too much to do.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 

@@ -3,9 +3,11 @@
 //! A few entries are under way at a time; while they are, what comes waits, and then travels together in the next one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::sleep;
 
 use super::types::{Batch, Responses};
 use super::view::View;
@@ -18,6 +20,8 @@ const ENTRIES_UNDER_WAY: usize = 2;
 /// An entry takes no further proposal beyond so many commands, or so many bytes of them.
 const ENTRY_COMMANDS: usize = 2048;
 const ENTRY_BYTES: usize = 1 << 20;
+/// How long one who leads no more may take to learn that an entry was committed all the same.
+pub(crate) const LAST_WORD: Duration = Duration::from_millis(50);
 
 /// Commands that came together, with the way back for their responses.
 #[derive(Debug)]
@@ -97,9 +101,7 @@ async fn run(view: View, mut waiting: mpsc::Receiver<Proposal>, under_way: Arc<S
 }
 
 async fn propose(view: &View, mut proposals: Vec<Proposal>, permit: OwnedSemaphorePermit) {
-    if !view.leads() {
-        return answer_all(proposals, || Proposed::NotLeader);
-    }
+    let Some(term) = view.leads_in() else { return answer_all(proposals, || Proposed::NotLeader) };
     let commands: Vec<Bytes> = match proposals.as_mut_slice() {
         [only] => only.commands.clone(),
         several => several.iter().flat_map(|proposal| proposal.commands.iter().cloned()).collect(),
@@ -109,14 +111,24 @@ async fn propose(view: &View, mut proposals: Vec<Proposal>, permit: OwnedSemapho
         // openraft has stopped without having taken it.
         return answer_all(proposals, || Proposed::NotLeader);
     };
+    let mut changes = view.leader_changes();
     runtime::spawn(async move {
-        let outcome = written.await;
+        // openraft never tells what became of an entry that a snapshot of the next leader took the place of.
+        let deposed = async {
+            // An error means that the node is stopping.
+            let _ = changes.wait_for(|now| now.term > term).await;
+            sleep(LAST_WORD).await;
+        };
+        let outcome = runtime::select! {
+            outcome = written => outcome.ok(),
+            () = deposed => None,
+        };
         drop(permit);
         match outcome {
-            Ok(Ok(done)) => answer_applied(proposals, done.data),
+            Some(Ok(done)) => answer_applied(proposals, done.data),
             // It entered the log, or it was refused because leadership had just been lost: there is no telling which. And
             // an entry that was removed from this log may still be in another one.
-            Ok(Err(_)) | Err(_) => answer_all(proposals, || Proposed::Unknown("leadership was lost".into())),
+            Some(Err(_)) | None => answer_all(proposals, || Proposed::Unknown("leadership was lost".into())),
         }
     });
 }

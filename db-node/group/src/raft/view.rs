@@ -105,6 +105,12 @@ impl View {
         self.metrics.borrow().state == ServerState::Leader
     }
 
+    /// The term in which this node leads, if it does.
+    pub(crate) fn leads_in(&self) -> Option<u64> {
+        let metrics = self.metrics.borrow();
+        (metrics.state == ServerState::Leader).then_some(metrics.current_term)
+    }
+
     /// Listens to a peer, if it is the leader by this vote, for as long as the result lives.
     pub(crate) fn listen(&self, vote: Vote) -> Option<Listening> {
         let is_leader = vote.committed && vote >= self.metrics().vote;
