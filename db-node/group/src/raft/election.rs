@@ -11,9 +11,10 @@
 //! 3. With a majority it stands, and is elected by openraft's usual rules. Nothing before is needed for safety: it only
 //!    makes votes likely to be granted.
 //!
-//! Giving up the loyalty is done by raising the vote: as if the candidate, not yet elected, had sent a snapshot of nothing.
-//! In Raft a higher vote may always be adopted, and being adopted so does not count as granted: that it is only when the
-//! candidate's real vote request has come, with which the logs are compared again.
+//! Giving up the loyalty is done by raising the vote to one for nobody: as if nobody had sent a snapshot of nothing. In Raft
+//! a higher vote may always be adopted, and grants nothing: that is done when the candidate's real vote request has come, with
+//! which the logs are compared again. It is not for the candidate because openraft, which hears of a higher vote for itself that
+//! it has not cast, neither leads any longer nor follows.
 //!
 //! On a machine that has no time for its processes everything takes longer, elections too, and elections that cut each
 //! other off would never end. So patience doubles with each election that brought nobody to power.
@@ -56,11 +57,12 @@ pub(crate) struct Election {
     log: LogStore,
     /// Whom this node, while it leads, has named as the next leader.
     successor: Arc<Mutex<Option<NodeId>>>,
+    standing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Election {
     pub(crate) fn new(view: View, log: LogStore) -> Election {
-        Election { view, log, successor: Arc::default() }
+        Election { view, log, successor: Arc::default(), standing: Arc::default() }
     }
 
     /// Watches the leader, and tries to become it when it is lost, until openraft stops.
@@ -136,16 +138,32 @@ impl Election {
 
     /// Asks all to be free for this node, and then for their votes. Waits until somebody is elected, but not for long.
     pub(crate) async fn stand(&self, limit: Duration) {
+        let _one_at_a_time = self.standing.lock().await;
         let (candidate, term) = (self.view.me.to_bits(), self.view.metrics().current_term + 1);
         if !self.ask_all(Request::Release(pb::Release { candidate, term }), limit).await {
             return;
         }
         tracing::info!(node = %self.view.me, "standing for election");
         let mut changes = self.view.leader_changes();
-        if self.view.raft.trigger().elect().await.is_ok() {
+        if self.withdraw().await && self.view.raft.trigger().elect().await.is_ok() {
             // Whoever is elected: its name ends the wait.
             let elected = changes.wait_for(|leader| leader.term >= term && leader.node.is_some());
             let _ = timeout(limit, elected).await;
+        }
+    }
+
+    /// Ends a candidacy of this node's that is still under way, also if it has just been elected by it: then the others have
+    /// been released since, and follow it no more. Returns whether this node may begin another one.
+    ///
+    /// openraft lets a candidate whose last votes have just come stand again while it leads: it would write entries in its old
+    /// term still, and others in their place as soon as it is elected for the new one.
+    async fn withdraw(&self) -> bool {
+        // By way of openraft's own queue, behind all that it was told before.
+        match self.view.raft.with_raft_state(|state| *state.vote_ref()).await {
+            Ok(vote) if vote.leader_id().voted_for() != Some(self.view.me) => true,
+            Ok(vote) => self.adopt(for_nobody(vote.leader_id().term + 1)).await,
+            // It has stopped.
+            Err(_) => false,
         }
     }
 
@@ -173,13 +191,12 @@ impl Election {
         true
     }
 
-    /// Raises this node's vote to one that a peer has seen, so that the next election is for a term that can be won.
+    /// Raises this node's vote to a term that a peer has seen, so that the next election is for a term that can be won.
     async fn catch_up(&self, seen: Option<pb::Vote>) {
         if let Some(seen) = seen
-            && NodeId::from(seen.node) != self.view.me
             && seen.term > self.view.metrics().current_term
         {
-            self.adopt(Vote::new(seen.term, seen.node.into())).await;
+            self.adopt(for_nobody(seen.term)).await;
         }
     }
 
@@ -207,7 +224,7 @@ impl Election {
     /// Makes this node free for a candidate that a majority, or the leader itself, finds right.
     pub(crate) async fn release(&self, request: pb::Release) -> pb::PreVoteReply {
         let candidate = NodeId::from(request.candidate);
-        let asked = Vote::new(request.term, candidate);
+        let asked = for_nobody(request.term);
         let mine = self.view.metrics().vote;
         // Who leads knows better, unless it is by its own will.
         let free = !self.view.leads() || *self.successor.lock() == Some(candidate);
@@ -240,6 +257,11 @@ impl Election {
         *self.successor.lock() = None;
         tracing::info!(%successor, handed_over, "asked a follower to lead");
     }
+}
+
+/// The lowest vote of a term.
+fn for_nobody(term: u64) -> Vote {
+    Vote::new(term, NodeId::default())
 }
 
 /// Whether these nodes are a majority: while the membership changes, of the old and of the new voters.
