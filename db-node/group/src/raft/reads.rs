@@ -98,22 +98,17 @@ impl<M: StateMachine> Reads<M> {
         }
         let deadline = Instant::now() + DEADLINE;
         let ready = async {
-            let index = self.confirm().await;
             // An error means that the node is stopping.
-            self.applied
-                .clone()
-                .wait_for(|applied| *applied >= index)
-                .await
-                .map(drop)
-                .map_err(|_| "the node is stopping")
+            let index = self.confirm().await?;
+            self.applied.clone().wait_for(|applied| *applied >= index).await.map(drop)
         };
         timeout_at(deadline, ready)
             .await
-            .map_err(|_| "the group has no leader that a majority follows")??;
-        Ok(())
+            .map_err(|_| "the group has no leader that a majority follows")?
+            .map_err(|_| "the node is stopping".into())
     }
 
-    async fn confirm(&self) -> u64 {
+    async fn confirm(&self) -> Result<u64, watch::error::RecvError> {
         let mut changes = self.view.leader_changes();
         loop {
             // Changes from here on end the pause below.
@@ -121,14 +116,17 @@ impl<M: StateMachine> Reads<M> {
             runtime::select! {
                 confirmed = timeout(CONFIRM_TIMEOUT, self.ask_leader()) => {
                     if let Ok(Some(index)) = confirmed {
-                        return index;
+                        return Ok(index);
                     }
                 },
                 // Whoever was asked leads no more, and may never answer.
-                _ = changes.changed() => continue,
+                changed = changes.changed() => {
+                    changed?;
+                    continue;
+                },
             }
             runtime::select! {
-                _ = changes.changed() => {},
+                changed = changes.changed() => changed?,
                 () = sleep(PAUSE) => {},
             }
         }
