@@ -11,8 +11,8 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ use tokio::time::Instant;
 
 /// Steps without any time passing after which a simulation is taken to be stuck.
 const STEPS_MAX: u64 = 2_000_000;
+/// A simulation that is not over by then never ends.
+const TIME_MAX: Duration = Duration::from_secs(1200);
 /// When simulations begin.
 const EPOCH_MS: u64 = 1_700_000_000_000;
 /// How long work on a thread of its own takes at most.
@@ -40,7 +42,8 @@ struct Task {
 
 struct Late {
     process: Process,
-    passed: Arc<AtomicBool>,
+    /// Gone if nobody waits any more: to wake its task then would give away that it was ever asked.
+    passed: Weak<AtomicBool>,
     waker: Waker,
 }
 
@@ -160,8 +163,10 @@ impl Executor {
                 continue;
             }
             let Some(sleeper) = self.next_late() else { return };
-            sleeper.passed.store(true, Ordering::Relaxed);
-            sleeper.waker.wake();
+            if let Some(passed) = sleeper.passed.upgrade() {
+                passed.store(true, Ordering::Relaxed);
+                sleeper.waker.wake();
+            }
         }
     }
 
@@ -195,7 +200,7 @@ impl Executor {
         let now = self.begun.elapsed();
         let (steps, since) = self.steps.get();
         self.steps.set(if since == now { (steps + 1, now) } else { (0, now) });
-        assert!(steps < STEPS_MAX, "the simulation is stuck at {now:?}");
+        assert!(steps < STEPS_MAX && now < TIME_MAX, "the simulation is stuck at {now:?}");
         (number, now).hash(&mut *self.trace.borrow_mut());
         let Some(mut task) = self.tasks.borrow_mut().remove(&number) else { return };
         let waker = Waker::from(Arc::new(TaskWaker { task: number, ready: Arc::clone(&self.ready) }));
@@ -353,7 +358,7 @@ impl Future for Sleep {
         let passed = Arc::new(AtomicBool::new(false));
         let late = Late {
             process: executor.current.get(),
-            passed: Arc::clone(&passed),
+            passed: Arc::downgrade(&passed),
             waker: context.waker().clone(),
         };
         executor.late.borrow_mut().push_back(late);
