@@ -230,7 +230,9 @@ impl<'a> SmallDisk<'a> {
         while std::fs::write(&ballast, vec![1; size]).is_err() {
             size -= 64 << 10;
         }
-        std::fs::write(&ballast, vec![1; size.saturating_sub(leave)]).unwrap();
+        // Shortened in place: the node writes meanwhile, and may take all that is given back.
+        let ballast = std::fs::File::options().write(true).open(&ballast).unwrap();
+        ballast.set_len(u64::try_from(size.saturating_sub(leave)).unwrap()).unwrap();
     }
 
     fn ballast(&self) -> std::path::PathBuf {
