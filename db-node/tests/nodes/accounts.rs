@@ -7,10 +7,14 @@ use std::time::{Duration, Instant};
 use agora_db_client::{Customer, Database};
 use agora_proto::common::{Idempotency, Role as UserRole};
 use agora_proto::customer;
+use futures::stream::{self, StreamExt};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::{PATIENCE, deadline};
+
+/// Accounts that are looked for at a time: fewer than a node admits.
+const CHECKS: usize = 128;
 
 pub fn idempotency(key: &str) -> Option<Idempotency> {
     let hash = agora_proto::key_hash(&[b"test", key.as_bytes()]);
@@ -112,15 +116,11 @@ impl Writers {
         }
         let acknowledged = std::mem::take(&mut *self.acknowledged.lock());
         let mut ids: Vec<u64> = acknowledged.iter().map(|it| it.user_id).collect();
-        let checks = acknowledged.iter().map(async |it| {
-            assert_eq!(
-                buyer(&self.database, &it.username).await,
-                Some(it.user_id),
-                "{} is lost",
-                it.username
-            );
-        });
-        futures::future::join_all(checks).await;
+        let check = async |it: &Acknowledged| {
+            let found = buyer(&self.database, &it.username).await;
+            assert_eq!(found, Some(it.user_id), "{} is lost", it.username);
+        };
+        stream::iter(&acknowledged).for_each_concurrent(CHECKS, check).await;
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), acknowledged.len(), "an account was given twice");
