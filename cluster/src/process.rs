@@ -15,13 +15,18 @@ use std::time::Duration;
 
 use agora_process::{LIFELINE_VARIABLE, Role};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep};
 
 use crate::dispatch::program_of;
 use crate::error::ClusterError;
 use crate::logs;
+
+/// How long a process may take to stand still, on a machine that has no time for it.
+const STOPS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Where a process is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -249,6 +254,9 @@ async fn supervise(mut child: Child, pid: u32, mut orders: mpsc::Receiver<Order>
                 Some(order) => {
                     let sent = send(pid, order.signal);
                     if sent.is_ok() {
+                        if order.signal == Signal::SIGSTOP {
+                            stands_still(pid).await;
+                        }
                         note(order.signal, pid, &life, &mut wanted);
                     }
                     order.done.send(sent).ok();
@@ -266,8 +274,22 @@ async fn supervise(mut child: Child, pid: u32, mut orders: mpsc::Receiver<Order>
 }
 
 fn send(pid: u32, signal: Signal) -> io::Result<()> {
-    let pid = i32::try_from(pid).map_err(io::Error::other)?;
-    kill(Pid::from_raw(pid), signal).map_err(io::Error::from)
+    kill(raw(pid)?, signal).map_err(io::Error::from)
+}
+
+fn raw(pid: u32) -> io::Result<Pid> {
+    i32::try_from(pid).map(Pid::from_raw).map_err(io::Error::other)
+}
+
+/// Waits until a process that was told to stand still does so, with all of its threads; or for a while. Before that, an
+/// orphaned group is not taken for one that stands still, and would do so for ever.
+async fn stands_still(pid: u32) {
+    let Ok(pid) = raw(pid) else { return };
+    let look = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    let until = Instant::now() + STOPS_WITHIN;
+    while Instant::now() < until && matches!(waitid(Id::Pid(pid), look), Ok(WaitStatus::StillAlive)) {
+        sleep(Duration::from_millis(1)).await;
+    }
 }
 
 fn note(signal: Signal, pid: u32, life: &watch::Sender<Life>, wanted: &mut Wanted) {
