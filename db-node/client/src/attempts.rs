@@ -59,9 +59,9 @@ impl Attempts {
         self.overloads += 1;
         let again_at = Instant::now() + retry_after.mul_f64(rand::random_range(0.75..1.5));
         if self.overloads > options.overload_retries || again_at >= self.deadline {
-            return Err(match self.sent {
-                Sent::No => CallError::Overloaded { retry_after },
-                Sent::Perhaps => {
+            return Err(match (self.kind, self.sent) {
+                (Kind::Query, _) | (Kind::Command, Sent::No) => CallError::Overloaded { retry_after },
+                (Kind::Command, Sent::Perhaps) => {
                     CallError::OutcomeUnknown(format!("{}; then the database was overloaded", self.last))
                 }
             });

@@ -13,6 +13,9 @@ pub const CATEGORIES_MAX: usize = 1_000_000;
 pub const VOTES_MAX: usize = 50_000_000;
 /// Most reservations, ended ones that are still remembered included.
 pub const RESERVATIONS_MAX: usize = 2_000_000;
+/// Most marks of purchases that were given up before they reserved anything, beyond the reservations: a purchase that finds
+/// no room for its reservation must still find one to end.
+pub const MARKS_MAX: usize = 1_000_000;
 /// How long an ended reservation is remembered: as long as a client may repeat its purchase.
 pub const ENDED_RESERVATION_KEPT: Duration = ANSWER_KEPT;
 /// Most that one sweep drops of each kind.

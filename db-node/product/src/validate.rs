@@ -6,6 +6,7 @@ use agora_proto::limits::{
     PRICE_MAX_CENTS, UNITS_MAX,
 };
 use agora_proto::product as proto;
+use agora_proto::text::is_blank;
 
 use crate::item::Condition;
 use crate::keywords::Keywords;
@@ -40,8 +41,8 @@ fn each_keyword(field: &str, words: &[String]) -> Result<(), Refusal> {
 
 /// Not blank, at most `most` characters, none of them a control character.
 fn text(field: &str, text: &str, most: usize) -> Result<(), Refusal> {
-    if text.trim().is_empty() {
-        return Err(Refusal::field(field, "must not be empty"));
+    if is_blank(text) {
+        return Err(Refusal::field(field, "must not be blank"));
     }
     let chars = text.chars().count();
     if chars > most {

@@ -97,7 +97,8 @@ async fn begin(context: &Context, order: &Order, number: u8) -> Result<customer:
 }
 
 fn may_be_tried_again(aborted: &customer::Purchase) -> bool {
-    aborted.reason.as_ref().is_some_and(|reason| reason.code() == Code::Unavailable)
+    let passing = |code| matches!(code, Code::Unavailable | Code::RateLimited);
+    aborted.reason.as_ref().is_some_and(|reason| passing(reason.code()))
 }
 
 /// What the buyer is told of a purchase that has ended.

@@ -66,8 +66,8 @@ async fn forward(context: &Context, order: &Order, steps: &Steps, purchase: &cus
         Err(Failure::Refused(refusal)) if refusal.code() == Code::PurchaseConflict => {
             return Way::Back(ran_out(), Charge::Possible);
         }
-        // Nothing was ever reserved, and what is turned back can't be later: so nobody has asked for the payment.
-        Err(Failure::Refused(refusal)) => return Way::Back(without_field(refusal), Charge::Impossible),
+        // Until now nothing was reserved, and so nobody has asked for the payment; but another run may be luckier meanwhile.
+        Err(Failure::Refused(refusal)) => return Way::Back(without_field(refusal), Charge::IfReserved),
         Err(failure) => return Way::Back(out_of_order(&failure), Charge::Possible),
     };
     match reservation.state() {

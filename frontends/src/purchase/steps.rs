@@ -28,6 +28,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 pub enum Charge {
     /// It was declined, or never asked for and can't be any more.
     Impossible,
+    /// This run could reserve nothing, so it is asked for only if another run of the same purchase reserves later.
+    IfReserved,
     /// It may have been approved, by this run or by an earlier one.
     Possible,
 }
@@ -146,10 +148,16 @@ impl Steps {
         if reservation.state() == ReservationState::Committed {
             return self.complete(reservation, deadline).await;
         }
+        let void_owed = match charge {
+            Charge::Impossible => false,
+            // What was never reserved is only marked as released, without lines, and can't be reserved any more.
+            Charge::IfReserved => !reservation.lines.is_empty(),
+            Charge::Possible => true,
+        };
         let command = customer::command::Body::AbortPurchase(AbortPurchase {
             purchase_id: self.id.clone(),
             reason: Some(reason),
-            void_owed: charge == Charge::Possible,
+            void_owed,
         });
         self.customer(command, deadline, "aborted").await
     }
@@ -180,7 +188,11 @@ impl Steps {
         deadline: Instant,
         done: &'static str,
     ) -> Result<Reservation, Failure> {
-        let reservation = self.app.databases.change_product(deadline, None, command).await?;
+        let answer = self.app.databases.change_product(deadline, None, command).await;
+        if matches!(answer, Err(Failure::Refused(_))) {
+            crash::point("refused", uuid(&self.id)).await;
+        }
+        let reservation = answer?;
         crash::point(done, uuid(&self.id)).await;
         expected!(product::Reservation, reservation)
     }
@@ -221,7 +233,7 @@ impl Tries {
             return false;
         }
         tracing::debug!(%error, "asking the financial service again");
-        tokio::time::sleep(self.pause).await;
+        tokio::time::sleep(self.pause.mul_f64(rand::random_range(0.5..1.0))).await;
         self.pause = (self.pause * 2).min(PAUSES.1);
         true
     }

@@ -15,3 +15,4 @@ mod books;
 mod crash_matrix;
 mod payments;
 mod points;
+mod two_runs;

@@ -14,7 +14,7 @@ use agora_proto::product::{ReserveLine, response::Body};
 use agora_sabotage::Promise;
 
 use super::{Line, Movement, PurchaseId, Reservation, Standing};
-use crate::bounds::RESERVATIONS_MAX;
+use crate::bounds::{MARKS_MAX, RESERVATIONS_MAX};
 use crate::feedback::Rating;
 use crate::item::ItemKey;
 use crate::state::ProductDb;
@@ -112,7 +112,7 @@ impl ProductDb {
     }
 
     fn mark_released(&mut self, now: Timestamp, id: PurchaseId) -> Result<Body, Refusal> {
-        if self.reservations.len() >= RESERVATIONS_MAX {
+        if self.reservations.len() >= RESERVATIONS_MAX + MARKS_MAX {
             return Err(validate::full("reservations"));
         }
         let mark = Reservation {
