@@ -93,7 +93,7 @@ impl Election {
             }
             let step = STEP_TIMEOUT * 2_u32.pow(attempts);
             if self.is_wanted(step).await {
-                self.stand(step).await;
+                self.stand(step, || self.is_due(patience)).await;
                 attempts = (attempts + 1).min(DOUBLINGS_MAX);
             }
             patience = self::patience(attempts);
@@ -137,8 +137,12 @@ impl Election {
     }
 
     /// Asks all to be free for this node, and then for their votes. Waits until somebody is elected, but not for long.
-    pub(crate) async fn stand(&self, limit: Duration) {
+    async fn stand(&self, limit: Duration, is_due: impl Fn() -> bool) {
         let _one_at_a_time = self.standing.lock().await;
+        // Somebody may have been elected meanwhile.
+        if !is_due() {
+            return;
+        }
         let (candidate, term) = (self.view.me.to_bits(), self.view.metrics().current_term + 1);
         if !self.ask_all(Request::Release(pb::Release { candidate, term }), limit).await {
             return;
@@ -194,7 +198,7 @@ impl Election {
     /// Raises this node's vote to a term that a peer has seen, so that the next election is for a term that can be won.
     async fn catch_up(&self, seen: Option<pb::Vote>) {
         if let Some(seen) = seen
-            && seen.term > self.view.metrics().current_term
+            && (self.view.metrics().current_term + 1..=wire::TERM_MAX).contains(&seen.term)
         {
             self.adopt(for_nobody(seen.term)).await;
         }
@@ -228,17 +232,16 @@ impl Election {
         let mine = self.view.metrics().vote;
         // Who leads knows better, unless it is by its own will.
         let free = !self.view.leads() || *self.successor.lock() == Some(candidate);
-        let granted =
-            candidate != self.view.me && free && (asked == mine || (asked > mine && self.adopt(asked).await));
+        let may_be = candidate != self.view.me && request.term <= wire::TERM_MAX;
+        let granted = may_be && free && (asked == mine || (asked > mine && self.adopt(asked).await));
         pb::PreVoteReply { granted, vote: Some(wire::vote_to_pb(self.view.metrics().vote)) }
     }
 
     /// Follows the leader's wish that this node lead in its place.
     pub(crate) async fn take_over(&self, request: pb::TakeOver) {
         // A wish from an earlier term has come too late.
-        if self.may_stand() && self.view.metrics().current_term == request.term {
-            self.stand(STEP_TIMEOUT).await;
-        }
+        let is_due = || self.may_stand() && self.view.metrics().current_term == request.term;
+        self.stand(STEP_TIMEOUT, is_due).await;
     }
 
     /// While this node leads: asks a follower to lead instead, and waits, but not for long, until another node does.

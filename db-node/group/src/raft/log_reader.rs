@@ -11,18 +11,24 @@ use std::ops::RangeBounds;
 use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 
 use super::log_store::{LogStore, READ_BYTES, read_failed};
-use super::types::{Entry, LogId, StorageError, TypeConfig, Vote};
+use super::types::{Entry, LeaderId, LogId, StorageError, TypeConfig};
 
 pub(crate) struct LogReader {
     log: LogStore,
-    vote: Option<Vote>,
+    /// Under whom the replication began.
+    leader: Option<LeaderId>,
 }
 
 impl LogReader {
     pub(crate) fn new(log: LogStore) -> LogReader {
-        let vote = log.vote();
-        LogReader { log, vote }
+        let leader = leader(&log);
+        LogReader { log, leader }
     }
+}
+
+/// Whose the highest vote is. When a leader's replications begin its own is not yet committed, and is a moment later.
+fn leader(log: &LogStore) -> Option<LeaderId> {
+    log.vote().map(|vote| vote.leader_id)
 }
 
 impl RaftLogReader<TypeConfig> for LogReader {
@@ -39,9 +45,9 @@ impl RaftLogReader<TypeConfig> for LogReader {
             |entries: &Vec<Entry>| entries.first().map_or(end, |first| first.log_id.index) == start;
         match entries {
             Ok(entries) if is_there(&entries) => Ok(entries),
-            _ if self.log.vote() > self.vote => {
-                let leader = self.vote.map(|vote| *vote.leader_id()).unwrap_or_default();
-                Ok(vec![Entry { log_id: LogId::new(leader, start), payload: EntryPayload::Blank }])
+            _ if leader(&self.log) > self.leader => {
+                let log_id = LogId::new(self.leader.unwrap_or_default(), start);
+                Ok(vec![Entry { log_id, payload: EntryPayload::Blank }])
             }
             Ok(_) => Err(read_failed(format!("no entries from {start} on"))),
             Err(error) => Err(error),

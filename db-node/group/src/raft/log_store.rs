@@ -10,10 +10,12 @@ use std::sync::Arc;
 use agora_proto::raft as pb;
 use agora_storage::LogBatch;
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
-use openraft::{AnyError, ErrorSubject, ErrorVerb, OptionalSend, RaftLogReader, StorageIOError};
+use openraft::{
+    AnyError, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, RaftLogReader, StorageIOError,
+};
 use parking_lot::{Mutex, RwLock};
 use prost::Message;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::log_cache::{LogCache, entry_bytes};
 use super::log_disk::LogDisk;
@@ -43,6 +45,30 @@ struct Inner {
     unsnapshotted_bytes: Mutex<u64>,
     /// One purge at a time.
     purging: Arc<Mutex<()>>,
+    installation: watch::Sender<Installation>,
+    /// How often the replications may have been replaced.
+    replications: watch::Sender<u64>,
+}
+
+/// A snapshot on its way into the state. openraft has the log purged of what it covers while it is still being installed:
+/// killed then, a member would have that neither in its log nor in its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Installation {
+    None,
+    /// Of one that covers the log up to this index.
+    UnderWay(u64),
+    Failed,
+}
+
+/// Says that a snapshot is being installed, for as long as it lives.
+pub(crate) struct Installing {
+    log: LogStore,
+}
+
+impl Drop for Installing {
+    fn drop(&mut self) {
+        self.log.inner.installation.send_replace(Installation::None);
+    }
 }
 
 pub(crate) fn failed(subject: ErrorSubject<NodeId>, verb: ErrorVerb, error: impl Display) -> StorageError {
@@ -79,6 +105,8 @@ impl LogStore {
             vote: RwLock::new(vote),
             unsnapshotted_bytes: Mutex::new(0),
             purging: Arc::default(),
+            installation: watch::Sender::new(Installation::None),
+            replications: watch::Sender::new(0),
         };
         Ok(LogStore { inner: Arc::new(inner) })
     }
@@ -98,6 +126,35 @@ impl LogStore {
     /// The highest vote that this member has cast or accepted; it may not be durable yet.
     pub(crate) fn vote(&self) -> Option<Vote> {
         *self.inner.vote.read()
+    }
+
+    /// Tells when the replications may be replaced: with the leader, and with the members.
+    pub(crate) fn replications(&self) -> watch::Receiver<u64> {
+        self.inner.replications.subscribe()
+    }
+
+    /// Notes that a snapshot which covers the log up to this index is about to be installed. One at a time.
+    pub(crate) fn installing(&self, upto: u64) -> Installing {
+        self.inner.installation.send_replace(Installation::UnderWay(upto));
+        Installing { log: self.clone() }
+    }
+
+    /// Notes that the snapshot under way, if there is one, is durable, or never will be.
+    pub(crate) fn installed(&self, durable: bool) {
+        self.inner.installation.send_if_modified(|now| {
+            let is_under_way = matches!(now, Installation::UnderWay(_));
+            if is_under_way {
+                *now = if durable { Installation::None } else { Installation::Failed };
+            }
+            is_under_way
+        });
+    }
+
+    /// Waits until the state has durably what the log is about to forget.
+    async fn may_forget(&self, upto: u64) -> bool {
+        let mut installation = self.inner.installation.subscribe();
+        let is_over = |now: &Installation| !matches!(now, Installation::UnderWay(covers) if *covers <= upto);
+        installation.wait_for(is_over).await.is_ok_and(|now| *now != Installation::Failed)
     }
 
     /// Bytes appended since [`LogStore::snapshotted`] was last called.
@@ -206,6 +263,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
         let vote = *vote;
         *self.inner.vote.write() = Some(vote);
+        self.inner.replications.send_modify(|count| *count += 1);
         let saved = self.change(|done| Change::Vote { vote, done }).await;
         saved.map_err(|error| failed(ErrorSubject::Vote, ErrorVerb::Write, error))
     }
@@ -238,6 +296,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             cache.append(&entries);
             entries
         };
+        if entries.iter().any(|entry| matches!(entry.payload, EntryPayload::Membership(_))) {
+            self.inner.replications.send_modify(|count| *count += 1);
+        }
         *self.inner.unsnapshotted_bytes.lock() +=
             entries.iter().map(|entry| entry_bytes(entry) as u64).sum::<u64>();
         self.inner.writer.send(Change::Append { entries, flushed: callback });
@@ -257,6 +318,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        if !self.may_forget(log_id.index).await {
+            return Err(write_failed("the snapshot that covers what is to be purged was not installed"));
+        }
         let beyond = self.inner.cache.read().last() <= Some(log_id);
         self.inner.cache.write().purge(log_id);
         let (log, one_at_a_time) = (Arc::clone(&self.inner.log), Arc::clone(&self.inner.purging));

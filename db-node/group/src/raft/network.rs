@@ -43,8 +43,9 @@ type RpcError = RPCError<NodeId, BasicNode, RaftError<NodeId>>;
 
 fn rpc_error(error: LinkError) -> RpcError {
     match error {
-        LinkError::Down => RPCError::Unreachable(Unreachable::new(&error)),
-        LinkError::Broken | LinkError::Failed(_) => RPCError::Network(NetworkError::new(&error)),
+        // These are left alone for a moment.
+        LinkError::Down | LinkError::Failed(_) => RPCError::Unreachable(Unreachable::new(&error)),
+        LinkError::Broken => RPCError::Network(NetworkError::new(&error)),
     }
 }
 
@@ -71,7 +72,13 @@ impl RaftNetwork<TypeConfig> for Peer {
         if let Some(vote) = self.log.vote().filter(|vote| *vote > request.vote) {
             return Ok(AppendEntriesResponse::HigherVote(vote));
         }
-        let reply = self.links.request(self.target, Request::Append(wire::append_to_pb(&request))).await;
+        let mut replications = self.log.replications();
+        let reply = runtime::select! {
+            reply = self.links.request(self.target, Request::Append(wire::append_to_pb(&request))) => reply,
+            // This one is about to be replaced. A leader waits for its end, and nobody hears of it while a silent peer does
+            // not let it end.
+            _ = replications.changed() => Err(LinkError::Down),
+        };
         let Reply::Append(reply) = reply.map_err(rpc_error)? else { return Err(rpc_error(unexpected())) };
         wire::append_reply(reply).map_err(|malformed| rpc_error(LinkError::Failed(malformed.0)))
     }

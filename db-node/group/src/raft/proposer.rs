@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::types::{Batch, Responses};
-use super::view::View;
+use super::view::{Leader, View};
 use crate::runtime;
 
 /// Proposals that may wait; more are refused as overload.
@@ -111,12 +111,13 @@ async fn propose(view: &View, mut proposals: Vec<Proposal>, permit: OwnedSemapho
         // openraft has stopped without having taken it.
         return answer_all(proposals, || Proposed::NotLeader);
     };
-    let mut changes = view.leader_changes();
+    let (mut changes, me) = (view.leader_changes(), view.me);
     runtime::spawn(async move {
         // openraft never tells what became of an entry that a snapshot of the next leader took the place of.
         let deposed = async {
             // An error means that the node is stopping.
-            let _ = changes.wait_for(|now| now.term > term).await;
+            let another = |now: &Leader| now.node.is_some_and(|node| node != me);
+            let _ = changes.wait_for(|now| now.term > term || now.term == term && another(now)).await;
             sleep(LAST_WORD).await;
         };
         let outcome = runtime::select! {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use agora_proto::raft as pb;
 use parking_lot::Mutex;
 
+use super::log_store::LogStore;
 use super::types::{Raft, ReceivedFile, Snapshot, SnapshotData, SnapshotMeta, SnapshotRecords};
 use super::wire;
 use crate::runtime;
@@ -16,7 +17,9 @@ use crate::runtime;
 #[derive(Debug)]
 pub(crate) struct SnapshotReceiver {
     scratch: PathBuf,
+    log: LogStore,
     incoming: Arc<Mutex<Option<Incoming>>>,
+    installing: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug)]
@@ -37,8 +40,8 @@ enum Taken {
 
 impl SnapshotReceiver {
     /// Collects in files of this directory.
-    pub(crate) fn new(scratch: PathBuf) -> SnapshotReceiver {
-        SnapshotReceiver { scratch, incoming: Arc::default() }
+    pub(crate) fn new(scratch: PathBuf, log: LogStore) -> SnapshotReceiver {
+        SnapshotReceiver { scratch, log, incoming: Arc::default(), installing: Arc::default() }
     }
 
     /// Takes a piece; with the last one the snapshot is installed.
@@ -47,7 +50,7 @@ impl SnapshotReceiver {
         raft: &Raft,
         mut chunk: pb::SnapshotChunk,
     ) -> Result<pb::SnapshotReply, String> {
-        let vote = chunk.vote.map(wire::vote).ok_or("no vote")?;
+        let vote = wire::peers_vote(chunk.vote).map_err(|malformed| malformed.0)?;
         let last = chunk.last.take();
         let snapshot_id = chunk.snapshot_id.clone();
         let (scratch, incoming) = (self.scratch.clone(), Arc::clone(&self.incoming));
@@ -64,7 +67,15 @@ impl SnapshotReceiver {
                 tracing::info!(snapshot = %meta, "installing a snapshot");
                 let records = SnapshotRecords::File(received);
                 let snapshot = Box::new(SnapshotData { position: last.position.to_vec(), records });
-                let installed = raft.install_full_snapshot(vote, Snapshot { meta, snapshot }).await;
+                let (raft, log) = (raft.clone(), self.log.clone());
+                let one_at_a_time = Arc::clone(&self.installing);
+                // It goes on when the peer does not wait for it any more.
+                let installed = runtime::spawn(async move {
+                    let _one_at_a_time = one_at_a_time.lock().await;
+                    let _installing = meta.last_log_id.map(|covered| log.installing(covered.index));
+                    raft.install_full_snapshot(vote, Snapshot { meta, snapshot }).await
+                });
+                let installed = installed.await.map_err(|error| error.to_string())?;
                 let reply = installed.map_err(|error| error.to_string())?;
                 Ok(pb::SnapshotReply { start_again: false, vote: Some(wire::vote_to_pb(reply.vote)) })
             }

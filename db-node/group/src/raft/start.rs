@@ -304,6 +304,7 @@ pub(crate) async fn start_with<M: StateMachine>(
     background.spawn(founding::run(view.clone(), members));
     background.spawn(membership::run(view.clone()));
     background.spawn(status::run(view.clone(), log.clone(), applied.clone(), publish_status));
+    let snapshots = SnapshotReceiver::new(scratch, log.clone());
     background.spawn(upkeep::run(view.clone(), log, replica.clone(), proposer.clone()));
     let leaving = Leaving { view: view.clone(), election: election.clone(), proposer: proposer.clone() };
     let callers = TaskTracker::new();
@@ -322,7 +323,7 @@ pub(crate) async fn start_with<M: StateMachine>(
             election,
             proposer,
             read_index,
-            snapshots: SnapshotReceiver::new(scratch),
+            snapshots,
             stop: background.stop.clone(),
         }),
     };

@@ -109,6 +109,13 @@ impl<M: StateMachine> StateMachineStore<M> {
     }
 }
 
+impl<M: StateMachine> Drop for StateMachineStore<M> {
+    fn drop(&mut self) {
+        // openraft lets go of a state machine that has failed.
+        self.log.installed(false);
+    }
+}
+
 impl<M: StateMachine> RaftStateMachine<TypeConfig> for StateMachineStore<M> {
     type SnapshotBuilder = SnapshotBuilder<M>;
 
@@ -175,7 +182,9 @@ impl<M: StateMachine> RaftStateMachine<TypeConfig> for StateMachineStore<M> {
             return Err(write_failed("it is not of the position that it claims".into()));
         }
         let (replica, data) = (self.replica.clone(), snapshot.clone());
-        blocking(move || install(&replica, &data)).await.map_err(write_failed)?;
+        let installed = blocking(move || install(&replica, &data)).await;
+        self.log.installed(installed.is_ok());
+        installed.map_err(write_failed)?;
         self.progress = progress;
         *self.current.lock() = Some(Snapshot { meta: meta.clone(), snapshot });
         self.publish();

@@ -118,5 +118,11 @@ pub(crate) async fn run(
     if let Err(openraft::error::Fatal::StorageError(error)) = &view.metrics().running_state {
         tracing::error!(%error, "this member can't go on");
     }
-    status.send_replace(current(&view, &log, &applied));
+    let mut last = current(&view, &log, &applied);
+    // openraft does not say so itself if it has panicked.
+    last.not_ready_because.get_or_insert_with(|| "this member has ended".into());
+    if let Some(Protocol::Raft { role, .. }) = &mut last.protocol {
+        *role = "shutdown";
+    }
+    status.send_replace(last);
 }

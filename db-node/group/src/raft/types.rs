@@ -11,6 +11,7 @@ use openraft::BasicNode;
 pub use super::node_id::NodeId;
 
 pub(crate) type LogId = openraft::LogId<NodeId>;
+pub(crate) type LeaderId = openraft::LeaderId<NodeId>;
 pub(crate) type Vote = openraft::Vote<NodeId>;
 pub(crate) type Entry = openraft::Entry<TypeConfig>;
 pub(crate) type Membership = openraft::Membership<NodeId, BasicNode>;

@@ -13,6 +13,8 @@ use super::types::{Batch, Entry, LogId, Membership, NodeId, StoredMembership, Ty
 
 /// Largest index that is believed to be one.
 const INDEX_MAX: u64 = 1 << 62;
+/// Terms beyond are no group's: what begins the next one could not be counted.
+pub(crate) const TERM_MAX: u64 = 1 << 62;
 
 fn missing(what: &str) -> Malformed {
     Malformed(format!("no {what}"))
@@ -30,6 +32,7 @@ pub(crate) fn log_id(id: pb::LogId) -> LogId {
 pub(crate) fn peers_log_id(id: Option<pb::LogId>) -> Result<Option<LogId>, Malformed> {
     match id {
         Some(id) if id.index > INDEX_MAX => Err(Malformed(format!("log index {} is out of range", id.index))),
+        Some(id) if id.term > TERM_MAX => Err(Malformed(format!("term {} is out of range", id.term))),
         id => Ok(id.map(log_id)),
     }
 }
@@ -45,8 +48,11 @@ pub(crate) fn vote(vote: pb::Vote) -> Vote {
     }
 }
 
-fn some_vote(given: Option<pb::Vote>) -> Result<Vote, Malformed> {
-    given.map(vote).ok_or_else(|| missing("vote"))
+pub(crate) fn peers_vote(given: Option<pb::Vote>) -> Result<Vote, Malformed> {
+    match given.ok_or_else(|| missing("vote"))? {
+        given if given.term > TERM_MAX => Err(Malformed(format!("term {} is out of range", given.term))),
+        given => Ok(vote(given)),
+    }
 }
 
 fn membership_to_pb(membership: &Membership) -> pb::Membership {
@@ -149,7 +155,7 @@ pub(crate) fn append(request: pb::AppendEntries) -> Result<AppendEntriesRequest<
         }
     }
     Ok(AppendEntriesRequest {
-        vote: some_vote(request.vote)?,
+        vote: peers_vote(request.vote)?,
         prev_log_id,
         leader_commit: peers_log_id(request.leader_commit)?,
         entries,
@@ -186,7 +192,7 @@ pub(crate) fn vote_request_to_pb(request: &VoteRequest<NodeId>) -> pb::VoteReque
 }
 
 pub(crate) fn vote_request(request: pb::VoteRequest) -> Result<VoteRequest<NodeId>, Malformed> {
-    Ok(VoteRequest { vote: some_vote(request.vote)?, last_log_id: peers_log_id(request.last)? })
+    Ok(VoteRequest { vote: peers_vote(request.vote)?, last_log_id: peers_log_id(request.last)? })
 }
 
 pub(crate) fn vote_reply_to_pb(reply: &VoteResponse<NodeId>) -> pb::VoteReply {
@@ -199,7 +205,7 @@ pub(crate) fn vote_reply_to_pb(reply: &VoteResponse<NodeId>) -> pb::VoteReply {
 
 pub(crate) fn vote_reply(reply: pb::VoteReply) -> Result<VoteResponse<NodeId>, Malformed> {
     Ok(VoteResponse {
-        vote: some_vote(reply.vote)?,
+        vote: peers_vote(reply.vote)?,
         vote_granted: reply.granted,
         last_log_id: peers_log_id(reply.last)?,
     })
