@@ -25,10 +25,21 @@ pub enum Checksums {
 }
 
 /// Asks processes how they are, over connections that it keeps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Prober {
     http: reqwest::Client,
     nodes: Mutex<HashMap<SocketAddr, DatabaseClient<Channel>>>,
+}
+
+impl Default for Prober {
+    fn default() -> Self {
+        Prober { http: http(), nodes: Mutex::default() }
+    }
+}
+
+/// A client of this cluster's processes, whatever proxy the environment names for everything else.
+pub(crate) fn http() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap_or_default()
 }
 
 impl Prober {

@@ -130,8 +130,9 @@ impl Admission {
         if bounds.contains(&0) || self.client_requests_per_s == 0 {
             return Err("each bound under [admission] must be at least 1".into());
         }
-        if !(100..=60_000).contains(&self.answer_within_ms) {
-            return Err("`admission.answer_within_ms` must be 100 to 60000".into());
+        // Frontends give every request up after that.
+        if !(100..=10_000).contains(&self.answer_within_ms) {
+            return Err("`admission.answer_within_ms` must be 100 to 10000".into());
         }
         if self.node_call_bytes < CALL_BYTES_LEAST {
             return Err(format!("`admission.node_call_bytes` must be at least {CALL_BYTES_LEAST}"));

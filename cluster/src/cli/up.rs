@@ -134,7 +134,9 @@ async fn announce(cluster: &Cluster, took: Duration, json: bool) -> anyhow::Resu
     if !elsewhere.is_empty() {
         out::line(&format!("  {:<18} {}", "on other machines", elsewhere.join(" ")));
     }
-    out::line("\nCtrl-C stops everything. From another terminal: status, kill, pause, resume, restart, replace-node.");
+    out::line(
+        "\nCtrl-C stops everything. From another terminal: status, kill, pause, resume, restart, replace-node.",
+    );
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use super::books::Books;
 use super::cast::Cast;
 use super::narrator::Narrator;
 use crate::cluster::Cluster;
-use crate::prober::Checksums;
+use crate::prober::{Checksums, http};
 use crate::verify::{Verdict, compare};
 
 const QUERY_WITHIN: Duration = Duration::from_secs(10);
@@ -113,7 +113,7 @@ struct Charged {
 
 async fn charges(cluster: &Cluster, books: &Books) -> anyhow::Result<agora_clients::Cents> {
     let url = format!("{}/ledger", cluster.endpoints().financial);
-    let ledger: Ledger = reqwest::get(url).await?.error_for_status()?.json().await?;
+    let ledger: Ledger = http().get(url).send().await?.error_for_status()?.json().await?;
     let Charged { count, cents } = ledger.charged;
     ensure!(
         count == books.purchases.len(),

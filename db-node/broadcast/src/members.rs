@@ -110,7 +110,7 @@ impl MemberList {
             ListChange::Remove { disk, .. } if seat.disk == Some(disk) => seat.disk = None,
             ListChange::Add { disk, .. } if seat.disk.is_none() => {
                 seat.disk = Some(disk);
-                seat.generation += 1;
+                seat.generation = seat.generation.saturating_add(1);
             }
             _ => return Err(DoesNotFollow),
         }

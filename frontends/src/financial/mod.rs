@@ -27,6 +27,11 @@ pub use decision::Decisions;
 
 use clerk::Clerk;
 
+use crate::server::connections::{Connections, Patience};
+
+/// Connections at a time; more wait until one is closed.
+const CONNECTIONS: usize = 1024;
+const PATIENCE: Patience = Patience { idle: Duration::from_secs(120), request: Duration::from_secs(30) };
 /// How long requests under way may take when the service stops.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -105,8 +110,10 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let (clerk, thread) = tokio::task::spawn_blocking(move || Clerk::start(&data, decisions)).await??;
     let stopping = stop.clone().cancelled_owned();
-    let server =
-        axum::serve(listener, service::router(clerk.clone())).with_graceful_shutdown(stopping).into_future();
+    let connections = Connections::new(listener, CONNECTIONS, PATIENCE);
+    let server = axum::serve(connections, service::router(clerk.clone()))
+        .with_graceful_shutdown(stopping)
+        .into_future();
     let patience = async {
         stop.cancelled().await;
         tokio::time::sleep(STOP_TIME_MAX).await;

@@ -1,5 +1,7 @@
 //! Payment cards: checked here, handed to the financial service, and kept nowhere.
 
+use agora_proto::text::is_blank;
+
 use crate::month::Month;
 use crate::payment::Card;
 use crate::problem::Problem;
@@ -23,7 +25,8 @@ pub fn read(mut fields: Fields, now: Month) -> Result<Card, Problem> {
     let wrong = |field: &str, must: &str| {
         Problem::field(format!("card.{field}"), format!("card.{field} must be {must}"))
     };
-    if name.trim().is_empty() {
+    // The last two are characters in Unicode, but not in XML, in which the card travels.
+    if is_blank(&name) || name.contains(['\u{fffe}', '\u{ffff}']) {
         return Err(wrong("name", "the name on the card"));
     }
     if !digits(&number, 13, 19) {

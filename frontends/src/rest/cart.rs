@@ -121,7 +121,7 @@ pub async fn add(
         available: item.map(|item| item.quantity),
     });
     let added = context.databases.change_customer(context.deadline, Some(idempotency), command).await?;
-    Ok(Json(with_items(&context, expected!(customer::Cart, added)?).await?))
+    changed(&context, expected!(customer::Cart, added)?).await
 }
 
 /// Take units of an item out of the cart.
@@ -153,7 +153,7 @@ pub async fn remove(
         quantity,
     });
     let removed = context.databases.change_customer(context.deadline, Some(idempotency), command).await?;
-    Ok(Json(with_items(&context, expected!(customer::Cart, removed)?).await?))
+    changed(&context, expected!(customer::Cart, removed)?).await
 }
 
 /// Empty the session's cart, and the saved cart.
@@ -165,6 +165,11 @@ pub async fn clear(context: Context, caller: Caller, key: IdempotencyKey) -> Res
     let done = context.databases.change_customer(context.deadline, Some(idempotency), command).await?;
     expected!(customer::Done, done)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A cart that was changed just now: if it can't be shown, nobody may be told that nothing happened.
+async fn changed(context: &Context, cart: customer::Cart) -> Result<Json<Cart>, Problem> {
+    with_items(context, cart).await.map(Json).map_err(|_| Problem::outcome_unknown())
 }
 
 async fn with_items(context: &Context, cart: customer::Cart) -> Result<Cart, Problem> {

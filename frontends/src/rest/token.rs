@@ -48,7 +48,7 @@ impl fmt::Debug for Token {
 ///
 /// # Errors
 /// `missing_token`: there is none. `invalid_session`: it can't be a token of ours.
-fn bearer(headers: &HeaderMap) -> Result<Token, Problem> {
+pub fn bearer(headers: &HeaderMap) -> Result<Token, Problem> {
     let missing =
         || Problem::new(Code::MissingToken, "log in, and send the header \"Authorization: Bearer TOKEN\"");
     let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?;

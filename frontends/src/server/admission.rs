@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{Method, header};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::app::{App, Arrival, REQUEST_TIME};
 use crate::problem::Problem;
+use crate::rest::token::bearer;
 use crate::server::connections::Peer;
 use crate::server::rates::Client;
 
+/// Where accounts and sessions are made: whoever guesses passwords shows a session that fits each guess.
+const NEED_NO_SESSION: [&str; 3] = ["/v1/sessions", "/v1/buyers", "/v1/sellers"];
 /// What an operation that ends at its deadline may take beyond it to say so.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -37,10 +40,11 @@ pub async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next
     }
 }
 
-/// A session, or an address for those who show none.
+/// A session, or an address for those who show none, show what can't be one, or want one.
 fn client(request: &Request) -> Client {
-    match request.headers().get(header::AUTHORIZATION) {
-        Some(session) => Client::of(session.as_bytes()),
+    let needs_none = request.method() == Method::POST && NEED_NO_SESSION.contains(&request.uri().path());
+    match bearer(request.headers()).ok().filter(|_| !needs_none) {
+        Some(token) => Client::of(token.hash()),
         None => {
             let peer = request.extensions().get::<ConnectInfo<Peer>>();
             Client::of(peer.map(|ConnectInfo(Peer(address))| IpAddr::to_canonical(&address.ip())))

@@ -14,7 +14,7 @@ use crate::rest;
 
 mod admission;
 mod bare_errors;
-mod connections;
+pub(crate) mod connections;
 mod health;
 mod metrics;
 mod observe;

@@ -14,13 +14,13 @@ use tokio::net::TcpListener;
 
 use crate::app::App;
 use crate::purchase;
-use crate::server::connections::{Connections, Peer};
+use crate::server::connections::{Connections, Patience, Peer};
 
 /// Most connections at a time.
 const CONNECTIONS: usize = 8_192;
-/// A connection on which nothing comes for this long is closed. Longer than clients usually keep theirs, so that it is they
-/// who close it.
-const IDLE: Duration = Duration::from_secs(120);
+/// Idle ones are kept longer than clients usually keep theirs, so that it is they who close them; a request may take longer than
+/// any that is answered.
+const PATIENCE: Patience = Patience { idle: Duration::from_secs(120), request: Duration::from_secs(30) };
 /// How long requests that are under way may take once the frontend is to stop.
 const DRAIN: Duration = Duration::from_secs(4);
 
@@ -70,7 +70,7 @@ async fn serve(role: Role, arguments: &Arguments, cluster: &ClusterFile) -> anyh
     let (_, address) = cluster.find(process, &arguments.name)?;
     let stop = shutdown_signal().context("can't listen for signals")?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
-    let connections = Connections::new(listener, CONNECTIONS, IDLE);
+    let connections = Connections::new(listener, CONNECTIONS, PATIENCE);
     let app = App::new(role, cluster)?;
     let router = super::router(app.clone())?;
     tokio::spawn(purchase::finish::run(app.clone(), stop.clone()));

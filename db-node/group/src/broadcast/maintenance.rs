@@ -17,7 +17,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// While there is more to do than one command takes, it is asked this often.
 const PERIOD_BUSY: Duration = Duration::from_millis(100);
 /// How much longer than its predecessor a member waits for others to act.
-const STAGGER: Duration = Duration::from_millis(1500);
+const STAGGER: Duration = Duration::from_millis(500);
 
 pub(super) async fn run<M: StateMachine>(
     replica: Replica<M>,
