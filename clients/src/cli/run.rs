@@ -1,7 +1,10 @@
 //! From the arguments to the exit code: one command, or the shell.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
 use tokio::runtime::Runtime;
@@ -14,6 +17,9 @@ use super::servers;
 use super::session_file::SessionFile;
 use super::shell;
 use super::shown::Shown;
+
+/// After so long without an answer a person wonders.
+const TAKES_LONG: Duration = Duration::from_secs(2);
 
 pub(super) fn main<P: Program>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let texts = P::TEXTS;
@@ -102,10 +108,20 @@ impl<P: Program> Desk<P> {
         self.runtime.block_on(async {
             tokio::select! {
                 shown = call(client) => shown,
+                never = tell_that_it_takes_long() => match never {},
                 _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted { key: changes.then(|| key.to_owned()) }),
             }
         })
     }
+}
+
+/// Tells whoever watches that nothing hangs. Goes on for ever.
+async fn tell_that_it_takes_long() -> Infallible {
+    tokio::time::sleep(TAKES_LONG).await;
+    if std::io::stderr().is_terminal() {
+        eprintln!("no answer yet: trying on until --timeout (--verbose tells what happens)");
+    }
+    std::future::pending().await
 }
 
 /// What a frontend says of HTTP headers does not help anyone who types commands.

@@ -11,10 +11,9 @@
 //! 3. With a majority it stands, and is elected by openraft's usual rules. Nothing before is needed for safety: it only
 //!    makes votes likely to be granted.
 //!
-//! Giving up the loyalty is done by raising the vote to one for nobody: as if nobody had sent a snapshot of nothing. In Raft
-//! a higher vote may always be adopted, and grants nothing: that is done when the candidate's real vote request has come, with
-//! which the logs are compared again. It is not for the candidate because openraft, which hears of a higher vote for itself that
-//! it has not cast, neither leads any longer nor follows.
+//! Giving up the loyalty is done by raising the vote to one for nobody (see `adoption`), which grants nothing: that is done when
+//! the candidate's real vote request has come, with which the logs are compared again. It is not for the candidate because
+//! openraft, which hears of a higher vote for itself that it has not cast, neither leads any longer nor follows.
 //!
 //! On a machine that has no time for its processes everything takes longer, elections too, and elections that cut each
 //! other off would never end. So patience doubles with each election that brought nobody to power.
@@ -23,7 +22,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agora_machine::Record;
 use agora_proto::raft as pb;
 use agora_proto::raft::raft_reply::Body as Reply;
 use agora_proto::raft::raft_request::Body as Request;
@@ -33,10 +31,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::adoption::{self, for_nobody};
 use super::log_store::LogStore;
-use super::types::{
-    Membership, NodeId, RecordSource, Snapshot, SnapshotData, SnapshotMeta, SnapshotRecords, Vote,
-};
+use super::types::{Membership, NodeId, Vote};
 use super::view::{SILENCE, View};
 use super::wire;
 use crate::runtime;
@@ -205,11 +202,7 @@ impl Election {
     }
 
     async fn adopt(&self, vote: Vote) -> bool {
-        let records = SnapshotRecords::Machine(Arc::new(Nothing));
-        let snapshot = Box::new(SnapshotData { position: Vec::new(), records });
-        let nothing = Snapshot { meta: SnapshotMeta::default(), snapshot };
-        let reply = self.view.raft.install_full_snapshot(vote, nothing).await;
-        reply.is_ok_and(|reply| reply.vote == vote)
+        adoption::adopt(&self.view.raft, vote).await
     }
 
     /// Answers a candidate that asks whether an election is worth while.
@@ -262,23 +255,9 @@ impl Election {
     }
 }
 
-/// The lowest vote of a term.
-fn for_nobody(term: u64) -> Vote {
-    Vote::new(term, NodeId::default())
-}
-
 /// Whether these nodes are a majority: while the membership changes, of the old and of the new voters.
 fn is_majority(membership: &Membership, nodes: &BTreeSet<NodeId>) -> bool {
     membership.get_joint_config().iter().all(|config| config.intersection(nodes).count() > config.len() / 2)
-}
-
-/// The records of a snapshot that covers nothing, and that is therefore never installed.
-struct Nothing;
-
-impl RecordSource for Nothing {
-    fn records(&self) -> Box<dyn Iterator<Item = Record> + '_> {
-        Box::new(std::iter::empty())
-    }
 }
 
 /// How long this node bears a silent leader: longer than it takes to help others, not equally long everywhere, and longer

@@ -17,6 +17,7 @@
 //! What holds: a vote and an entry are durable before they are acknowledged; the log is purged only below a position that
 //! the state store has made durable; a command is sent a second time only if it certainly was not taken the first time.
 
+mod adoption;
 mod clock;
 mod commands;
 mod dial;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use agora_machine::StateMachine;
@@ -278,10 +278,13 @@ pub(crate) async fn start_with<M: StateMachine>(
     let me = NodeId::new(seat, disk);
     let links = Links::new(&cluster, me, &members, &dial);
     let config = config(&cluster).validate().map_err(|error| log_failed(error.to_string()))?;
-    let network = Network { links: links.clone(), log: log.clone() };
+    let own = Arc::new(OnceLock::new());
+    let network = Network { me, links: links.clone(), log: log.clone(), raft: Arc::clone(&own) };
     resign(log.clone(), me).await.map_err(|error| log_failed(error.to_string()))?;
     let raft = Raft::new(me, Arc::new(config), network, log.clone(), machine).await;
     let raft = raft.map_err(|error| log_failed(error.to_string()))?;
+    // It is set only here.
+    let _ = own.set(raft.clone());
     let (view, follow) = View::new(me, raft.clone(), links.clone());
     let (proposer, propose) = Proposer::new(view.clone());
     let (read_index, confirm) = ReadIndex::new(raft.clone());

@@ -182,7 +182,7 @@ pub(crate) fn append_reply(reply: pb::AppendReply) -> Result<AppendEntriesRespon
         Outcome::PartialSuccess(partial) => {
             AppendEntriesResponse::PartialSuccess(peers_log_id(partial.matching)?)
         }
-        Outcome::HigherVote(given) => AppendEntriesResponse::HigherVote(vote(given)),
+        Outcome::HigherVote(given) => AppendEntriesResponse::HigherVote(peers_vote(Some(given))?),
         Outcome::Conflict(_) => AppendEntriesResponse::Conflict,
     })
 }
