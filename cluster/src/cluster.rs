@@ -52,7 +52,7 @@ impl Cluster {
     /// # Errors
     /// An address is taken, a process ends at start, something is not ready in time, or the data directory is in use.
     pub async fn start(options: StartOptions) -> Result<Cluster, ClusterError> {
-        let cluster = Self::launch(&options)?;
+        let cluster = Self::launch(&options).await?;
         let ready = async {
             let own: Vec<&Process> = cluster.own().collect();
             try_join_all(own.iter().map(|process| process.start())).await?;
@@ -72,7 +72,7 @@ impl Cluster {
     }
 
     /// Takes the data directory and writes what the processes will read; starts none of them.
-    fn launch(options: &StartOptions) -> Result<Cluster, ClusterError> {
+    async fn launch(options: &StartOptions) -> Result<Cluster, ClusterError> {
         let mut file = options.file.clone();
         file.data = std::path::absolute(&file.data).map_err(ClusterError::io("find", &file.data))?;
         file.validate()?;
@@ -80,7 +80,7 @@ impl Cluster {
         let here = || file.processes().filter(|(_, _, address)| plan::is_local(*address));
         if !data.exists() {
             // Nobody runs on this data, so whoever has the ports is a stranger: leave nothing behind for that.
-            plan::check_free(here().map(|(_, name, address)| (name, address)))?;
+            plan::check_free(here().map(|(_, name, address)| (name, address))).await?;
         }
         let logs = data.join("logs");
         for directory in [&data, &logs, &run_directory(&data)] {
@@ -112,7 +112,7 @@ impl Cluster {
         if own().next().is_none() {
             return Err(ClusterError::NothingLocal);
         }
-        plan::check_free(own().map(|spec| (spec.name.as_str(), spec.address)))?;
+        plan::check_free(own().map(|spec| (spec.name.as_str(), spec.address))).await?;
         std::fs::write(&config, file.to_toml()?).map_err(ClusterError::io("write", &config))?;
         for (name, seen) in &options.views {
             let (seen, path) = (ClusterFile { data: data.clone(), ..seen.clone() }, view(name));
@@ -219,7 +219,7 @@ impl Cluster {
         if process.life().pid().is_some() {
             process.end(GRACE).await?;
         }
-        plan::check_free([(process.spec.name.as_str(), process.spec.address)].into_iter())?;
+        plan::check_free([(process.spec.name.as_str(), process.spec.address)].into_iter()).await?;
         process.start().await?;
         Ok(process.spec.name.clone())
     }

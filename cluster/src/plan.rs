@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use agora_process::{ClusterFile, Endpoint, FreePorts, standard_cluster};
+use tokio::time::{Instant, sleep};
 
 use crate::error::{ClusterError, Taken};
 
@@ -28,6 +30,10 @@ const BUYER_OFFSET: u32 = 1201;
 
 /// The highest base at which there is room for the standard cluster: its last buyer's port is the last one that there is.
 pub const HIGHEST_BASE: u16 = u16::MAX - 1204;
+
+/// An address that is taken for longer is somebody's.
+const TAKEN_FOR_A_MOMENT: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Processes of the standard cluster.
 const STANDARD_PROCESSES: u16 = 19;
@@ -81,15 +87,23 @@ pub(crate) fn is_local(address: SocketAddr) -> bool {
 }
 
 /// Checks that all addresses can be listened on, before anything starts.
-pub(crate) fn check_free<'a>(
+///
+/// Who looks whether an address is free holds it for a moment, and so does a process that is being started from there by another
+/// thread just then. So what is taken is looked at again, for a while.
+pub(crate) async fn check_free<'a>(
     processes: impl Iterator<Item = (&'a str, SocketAddr)>,
 ) -> Result<(), ClusterError> {
-    let taken: Vec<Taken> = processes
-        .filter_map(|(name, address)| {
-            let error = TcpListener::bind(address).err()?;
-            Some(Taken { name: name.to_owned(), address, error })
-        })
-        .collect();
+    let until = Instant::now() + TAKEN_FOR_A_MOMENT;
+    let mut taken = Vec::new();
+    for (name, address) in processes {
+        while let Err(error) = TcpListener::bind(address) {
+            if Instant::now() >= until {
+                taken.push(Taken { name: name.to_owned(), address, error });
+                break;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
     if taken.is_empty() { Ok(()) } else { Err(ClusterError::AddressTaken { taken }) }
 }
 
@@ -117,21 +131,21 @@ mod tests {
         assert!(error.contains("65604"), "{error}");
     }
 
-    #[test]
-    fn clusters_on_free_ports_do_not_get_in_each_others_way_before_they_have_started() {
+    #[tokio::test]
+    async fn clusters_on_free_ports_do_not_get_in_each_others_way_before_they_have_started() {
         let (one, _claim) = standard_on_free_ports("one".into()).unwrap();
         let (other, _other_claim) = standard_on_free_ports("other".into()).unwrap();
         one.validate().unwrap();
         let addresses = |file: &ClusterFile| file.processes().map(|(_, _, at)| at).collect::<Vec<_>>();
         assert!(addresses(&one).iter().all(|address| !addresses(&other).contains(address)));
-        check_free(one.processes().map(|(_, name, address)| (name, address))).unwrap();
+        check_free(one.processes().map(|(_, name, address)| (name, address))).await.unwrap();
     }
 
-    #[test]
-    fn a_taken_port_is_reported_with_the_process_that_needs_it() {
+    #[tokio::test]
+    async fn a_taken_port_is_reported_with_the_process_that_needs_it() {
         let holder = TcpListener::bind(local(0)).unwrap();
         let address = holder.local_addr().unwrap();
-        let error = check_free([("seller-1", address)].into_iter()).unwrap_err().to_string();
+        let error = check_free([("seller-1", address)].into_iter()).await.unwrap_err().to_string();
         assert!(
             error.contains(&format!("port {} is taken, and seller-1 needs it", address.port())),
             "{error}"

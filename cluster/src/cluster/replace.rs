@@ -28,7 +28,7 @@ impl Cluster {
         if process.life().pid().is_some() {
             process.end(GRACE).await?;
         }
-        plan::check_free([(name.as_str(), process.spec.address)].into_iter())?;
+        plan::check_free([(name.as_str(), process.spec.address)].into_iter()).await?;
         set_aside(&self.file().data_of(&name))?;
         process.start().await?;
         self.wait_ready_of(&[&name], within).await?;
