@@ -22,8 +22,7 @@ fn json(path: &Path) -> Value {
 fn promises_hold_while_frontends_and_product_nodes_are_killed() {
     let directory = tempfile::tempdir().unwrap();
     let (history, reports) = (directory.path().join("history.jsonl"), directory.path().join("reports"));
-    let seed = std::env::var("AGORA_SEED").unwrap_or_else(|_| rand::random::<u32>().to_string());
-    println!("AGORA_SEED={seed}");
+    let seed = seed();
     let output = chaos(&[
         "run",
         "--plan",
@@ -84,8 +83,7 @@ fn promises_hold_while_frontends_and_product_nodes_are_killed() {
 fn a_hundred_clients_see_no_error_while_frontends_die_one_after_the_other() {
     let directory = tempfile::tempdir().unwrap();
     let report = directory.path().join("report.json");
-    let seed = std::env::var("AGORA_SEED").unwrap_or_else(|_| rand::random::<u32>().to_string());
-    println!("AGORA_SEED={seed}");
+    let seed = seed();
     let run = ["run", "--plan", "frontends", "--clients", "100", "--seconds", "6", "--seed", &seed];
     let output = chaos(&[&run[..], &["--json", report.to_str().unwrap()]].concat());
     let text = String::from_utf8_lossy(&output.stdout);
@@ -95,6 +93,13 @@ fn a_hundred_clients_see_no_error_while_frontends_die_one_after_the_other() {
     assert_eq!((&figures["failed"], &figures["unknown"]), (&0.into(), &0.into()), "{text}");
     assert_eq!(report["call_errors"].as_object().unwrap().len(), 0, "{text}");
     assert!(figures["ok"].as_u64().unwrap() > 100 && text.contains("killed"), "{text}");
+}
+
+/// The short runs here have few faults. This one's kill somebody; others are drawn by `AGORA_SEED`.
+fn seed() -> String {
+    let seed = std::env::var("AGORA_SEED").unwrap_or_else(|_| "21".to_owned());
+    println!("AGORA_SEED={seed}");
+    seed
 }
 
 /// Twice, because the second run finds what the first one has left.
@@ -107,14 +112,16 @@ async fn a_cluster_that_runs_is_broken_and_runs_on() {
     let cluster = Cluster::start(options).await.unwrap();
     agora_cluster::serve_control(cluster.clone(), CancellationToken::new()).unwrap();
 
+    let seed = seed();
     let run = |plan: &'static str, seconds: &'static str| {
-        let data = data.clone();
+        let (data, seed) = (data.clone(), seed.clone());
         tokio::task::spawn_blocking(move || {
-            chaos(&["run", "--plan", plan, "--seconds", seconds, "--cluster", data.to_str().unwrap()])
+            let cluster = ["--cluster", data.to_str().unwrap(), "--seed", &seed];
+            chaos(&[&["run", "--plan", plan, "--seconds", seconds][..], &cluster].concat())
         })
     };
     for _ in 0..2 {
-        let output = run("replica-kill", "4").await.unwrap();
+        let output = run("replica-kill", "6").await.unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
         assert!(text.contains("Every promise was kept") && text.contains("is killed"), "{text}");

@@ -106,8 +106,9 @@ impl Plan {
         let mut choices = choices(kind, customer);
         choices.retain(|(fault, _)| reach == Reach::Everything || fault.is_of_process());
         let mut steps = Vec::new();
-        let mut at = Duration::from_millis(rng.random_range(PAUSE_MS));
-        while at + QUIET_END < length {
+        // However short it is, something happens.
+        let mut at = Duration::from_millis(rng.random_range(PAUSE_MS)).min(length / 3);
+        while at + QUIET_END.min(length / 3) < length {
             let Some((fault, target)) = choices.choose(&mut rng).copied() else { break };
             let lasts = if fault == Fault::KillAll { ALL_LAST_MS } else { LASTS_MS };
             let lasts = Duration::from_millis(rng.random_range(lasts));
@@ -219,6 +220,15 @@ mod tests {
             assert!(
                 plan.steps.iter().all(|step| allowed.contains(&step.target) && step.at + QUIET_END < MINUTE)
             );
+        }
+    }
+
+    #[test]
+    fn something_happens_however_short_a_plan_is() {
+        for (seed, seconds) in (0..200).zip((1..6).cycle()) {
+            let length = Duration::from_secs(seconds);
+            let plan = Plan::draw(Kind::ReplicaKill, seed, length, CustomerNodes::Spared, Reach::Processes);
+            assert!(!plan.steps.is_empty(), "{seed}, {seconds} s");
         }
     }
 
