@@ -7,11 +7,11 @@
 //! | where | what |
 //! |---|---|
 //! | `types`, `wire` | openraft's types for this group, and their protobuf messages |
-//! | `log_store`, `log_writer`, `log_cache`, `log_disk` | openraft's log over [`agora_storage::Log`] |
+//! | `log_store`, `log_reader`, `log_writer`, `log_cache`, `log_disk` | openraft's log over [`agora_storage::Log`] |
 //! | `state_machine`, `snapshot_*` | openraft's state machine over a [`Replica`], and snapshots on their way to a peer |
 //! | `dial`, `link`, `network`, `service` | both ends of the streams between members |
 //! | `node_id`, `founding`, `membership` | who is a node of the group, at first and later |
-//! | `view`, `election`, `leadership` | who leads, who is to lead next, and what a leader does to stay or to leave |
+//! | `view`, `election`, `adoption`, `leadership` | who leads, who is to lead next, and what a leader does to stay or to leave |
 //! | `clock`, `upkeep`, `status` | which time it is, and what happens now and then |
 //!
 //! What holds: a vote and an entry are durable before they are acknowledged; the log is purged only below a position that
