@@ -45,19 +45,21 @@ struct Inner {
     unsnapshotted_bytes: Mutex<u64>,
     /// One purge at a time.
     purging: Arc<Mutex<()>>,
-    installation: watch::Sender<Installation>,
+    coverage: watch::Sender<Coverage>,
     /// How often the replications may have been replaced.
     replications: watch::Sender<u64>,
 }
 
-/// A snapshot on its way into the state. openraft has the log purged of what it covers while it is still being installed:
-/// killed then, a member would have that neither in its log nor in its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Installation {
-    None,
-    /// Of one that covers the log up to this index.
-    UnderWay(u64),
-    Failed,
+/// What the state has of the log, as far as purging is concerned. openraft has the log purged of what a snapshot covers while it
+/// is still being installed: killed then, a member would have that neither in its log nor in its state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Coverage {
+    /// Up to this index the state on disk needs the log no more.
+    durable: u64,
+    /// A snapshot that is being installed covers the log up to this index.
+    installing: Option<u64>,
+    /// It could not be installed.
+    failed: bool,
 }
 
 /// Says that a snapshot is being installed, for as long as it lives.
@@ -67,7 +69,7 @@ pub(crate) struct Installing {
 
 impl Drop for Installing {
     fn drop(&mut self) {
-        self.log.inner.installation.send_replace(Installation::None);
+        self.log.inner.coverage.send_modify(|now| (now.installing, now.failed) = (None, false));
     }
 }
 
@@ -105,7 +107,7 @@ impl LogStore {
             vote: RwLock::new(vote),
             unsnapshotted_bytes: Mutex::new(0),
             purging: Arc::default(),
-            installation: watch::Sender::new(Installation::None),
+            coverage: watch::Sender::default(),
             replications: watch::Sender::new(0),
         };
         Ok(LogStore { inner: Arc::new(inner) })
@@ -135,26 +137,28 @@ impl LogStore {
 
     /// Notes that a snapshot which covers the log up to this index is about to be installed. One at a time.
     pub(crate) fn installing(&self, upto: u64) -> Installing {
-        self.inner.installation.send_replace(Installation::UnderWay(upto));
+        self.inner.coverage.send_modify(|now| now.installing = Some(upto));
         Installing { log: self.clone() }
     }
 
-    /// Notes that the snapshot under way, if there is one, is durable, or never will be.
-    pub(crate) fn installed(&self, durable: bool) {
-        self.inner.installation.send_if_modified(|now| {
-            let is_under_way = matches!(now, Installation::UnderWay(_));
-            if is_under_way {
-                *now = if durable { Installation::None } else { Installation::Failed };
-            }
-            is_under_way
-        });
+    /// Notes that the state on disk includes the log up to this index.
+    pub(crate) fn covered(&self, upto: u64) {
+        self.inner.coverage.send_modify(|now| now.durable = now.durable.max(upto));
     }
 
-    /// Waits until the state has durably what the log is about to forget.
+    /// Notes that a snapshot under way, if there is one, will never be installed.
+    pub(crate) fn not_installed(&self) {
+        self.inner.coverage.send_modify(|now| now.failed = now.installing.is_some());
+    }
+
+    /// Waits until the state has durably what the log is about to forget. Only of a snapshot under way that is in doubt.
     async fn may_forget(&self, upto: u64) -> bool {
-        let mut installation = self.inner.installation.subscribe();
-        let is_over = |now: &Installation| !matches!(now, Installation::UnderWay(covers) if *covers <= upto);
-        installation.wait_for(is_over).await.is_ok_and(|now| *now != Installation::Failed)
+        let mut coverage = self.inner.coverage.subscribe();
+        let is_covered = |now: &Coverage| {
+            now.durable >= upto || now.installing.is_none_or(|covers| covers > upto) || now.failed
+        };
+        let found = coverage.wait_for(is_covered).await;
+        found.is_ok_and(|now| now.durable >= upto || !now.failed)
     }
 
     /// Bytes appended since [`LogStore::snapshotted`] was last called.

@@ -100,7 +100,10 @@ impl<M: StateMachine> StateMachineStore<M> {
         let progress = replica.position().map(|bytes| Progress::decode(&bytes)).transpose();
         let progress =
             progress.map_err(|why| format!("the state's position can't be read: {why}"))?.unwrap_or_default();
-        applied.send_replace(progress.applied.map_or(0, |id| id.index));
+        let upto = progress.applied.map_or(0, |id| id.index);
+        // It was read from disk.
+        log.covered(upto);
+        applied.send_replace(upto);
         Ok(StateMachineStore { replica, log, progress, applied, current: Arc::default() })
     }
 
@@ -112,7 +115,7 @@ impl<M: StateMachine> StateMachineStore<M> {
 impl<M: StateMachine> Drop for StateMachineStore<M> {
     fn drop(&mut self) {
         // openraft lets go of a state machine that has failed.
-        self.log.installed(false);
+        self.log.not_installed();
     }
 }
 
@@ -159,6 +162,7 @@ impl<M: StateMachine> RaftStateMachine<TypeConfig> for StateMachineStore<M> {
         let (_, machine) = self.replica.snapshot();
         SnapshotBuilder {
             replica: self.replica.clone(),
+            log: self.log.clone(),
             machine: Arc::new(machine),
             progress: self.progress.clone(),
             current: Arc::clone(&self.current),
@@ -183,8 +187,13 @@ impl<M: StateMachine> RaftStateMachine<TypeConfig> for StateMachineStore<M> {
         }
         let (replica, data) = (self.replica.clone(), snapshot.clone());
         let installed = blocking(move || install(&replica, &data)).await;
-        self.log.installed(installed.is_ok());
-        installed.map_err(write_failed)?;
+        match installed {
+            Ok(()) => self.log.covered(progress.applied.map_or(0, |id| id.index)),
+            Err(why) => {
+                self.log.not_installed();
+                return Err(write_failed(why));
+            }
+        }
         self.progress = progress;
         *self.current.lock() = Some(Snapshot { meta: meta.clone(), snapshot });
         self.publish();
@@ -213,6 +222,7 @@ fn install<M: StateMachine>(replica: &Replica<M>, data: &SnapshotData) -> Result
 #[derive(Debug)]
 pub(crate) struct SnapshotBuilder<M: StateMachine> {
     replica: Replica<M>,
+    log: LogStore,
     machine: Arc<M>,
     progress: Progress,
     current: Arc<Mutex<Option<Snapshot>>>,
@@ -223,6 +233,7 @@ impl<M: StateMachine> RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder<M> {
         let replica = self.replica.clone();
         // The log below the snapshot may be purged once it is there: then the store must not need it any more.
         blocking(move || replica.sync()).await.map_err(|error| snapshot_failed(ErrorVerb::Write, error))?;
+        self.log.covered(self.progress.applied.map_or(0, |id| id.index));
         let meta = SnapshotMeta {
             last_log_id: self.progress.applied,
             last_membership: self.progress.membership.clone(),

@@ -91,3 +91,26 @@ async fn only_a_replication_that_outlived_its_vote_may_miss_entries() {
     assert_eq!(replication.limited_get_log_entries(8, 10).await.unwrap(), [entry(8)]);
     assert!(log.get_log_reader().await.limited_get_log_entries(8, 10).await.is_err());
 }
+
+/// openraft has the log purged while a snapshot that covers it is still being installed.
+#[tokio::test]
+async fn the_log_forgets_what_a_snapshot_covers_only_when_that_is_installed() {
+    let (_root, mut log, _machine) = Builder.build().await.unwrap();
+    log.blocking_append((0..10).map(entry)).await.unwrap();
+    let installing = log.installing(7);
+    log.purge(entry(2).log_id).await.unwrap();
+    let (store, mut purging) = (log.clone(), log.clone());
+    let purge = tokio::spawn(async move { purging.purge(entry(7).log_id).await });
+    tokio::task::yield_now().await;
+    assert_eq!(log.get_log_state().await.unwrap().last_purged_log_id, Some(entry(2).log_id));
+    store.covered(7);
+    purge.await.unwrap().unwrap();
+    assert_eq!(log.get_log_state().await.unwrap().last_purged_log_id, Some(entry(7).log_id));
+    drop(installing);
+
+    // What the state has already may go, whatever is being installed; what could not be installed may not.
+    let _installing = log.installing(9);
+    log.purge(entry(7).log_id).await.unwrap();
+    store.not_installed();
+    assert!(log.purge(entry(9).log_id).await.is_err());
+}
