@@ -22,7 +22,7 @@ pub(super) fn page(report: &Report) -> String {
         page,
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>chaos, seed {seed}</title><style>{STYLE}</style>\
          <h1>{ending} <small>plan {kind}, seed {seed}</small></h1>\
-         <p>{operations} operations of {clients} clients in {seconds:.1} s; {faults} faults, {left_out} left out.\
+         <p>{operations} operations of {clients} clients in {seconds:.1} s; {faults} faults, {left_out} left out. \
          The same plan again: <code>{again}</code></p>",
         seed = report.plan.seed,
         ending = ending(report.ending),

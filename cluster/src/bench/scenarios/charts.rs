@@ -7,6 +7,7 @@ use plotters::prelude::*;
 
 use super::Scenario;
 use super::function::Function;
+use super::markdown::crowd;
 use super::report::Report;
 use crate::bench::latency::Latencies;
 
@@ -45,7 +46,7 @@ pub(crate) fn charts(report: &Report) -> anyhow::Result<Vec<Chart>> {
     let sizes: BTreeSet<usize> = report.runs.iter().map(|run| run.clients).collect();
     for clients in &sizes {
         let view = View { report, clients: *clients };
-        let who = format!("{clients} sellers and {clients} buyers");
+        let who = crowd(*clients);
         charts.push(Chart {
             name: format!("response-times-{clients}"),
             title: format!("Response time of each function, {who}"),
@@ -170,11 +171,6 @@ impl View<'_> {
             .x_label_area_size(30)
             .y_label_area_size(200)
             .build_cartesian_2d(span.log_scale(), 0.0..rows)?;
-        let name = |row: &f64| {
-            let from_above = rows - row - 0.5;
-            let exact = (from_above - from_above.round()).abs() < 1e-6;
-            functions.get(from_above.round() as usize).filter(|_| exact).map_or("", |f| f.name()).to_owned()
-        };
         chart
             .configure_mesh()
             .disable_y_mesh()
@@ -185,10 +181,12 @@ impl View<'_> {
             .x_label_formatter(&ms)
             .label_style(text(13))
             .draw()?;
-        for index in 0..functions.len() {
+        for (index, function) in functions.iter().enumerate() {
             let middle = rows - index as f64 - 0.5;
+            // The chart says where that is in the picture, and draws in its own part of it.
             let (x, y) = chart.backend_coord(&(chart.x_range().start, middle));
-            area.draw(&Text::new(name(&middle), (x - 190, y - 7), text(13)))?;
+            let (left, top) = area.get_base_pixel();
+            area.draw(&Text::new(function.name(), (x - left - 190, y - top - 7), text(13)))?;
             let line = rows - index as f64 - 1.0;
             let ends = [(chart.x_range().start, line), (chart.x_range().end, line)];
             chart.draw_series(std::iter::once(PathElement::new(ends, FAINT.mix(0.6))))?;

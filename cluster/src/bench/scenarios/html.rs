@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, PreEscaped, html};
 
-use super::markdown::{NOTES, sizes};
+use super::markdown::{NOTES, crowd, sizes};
 use super::report::Report;
 use super::{Chart, Function, Scenario};
 
@@ -14,12 +14,13 @@ body { color: var(--ink); background: var(--paper); font: 15px/1.5 system-ui, sa
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .5rem; } h2 { margin: 3rem 0 .75rem; font-size: 1.25rem; }
 .about { color: var(--faint); margin: 0; } pre { white-space: pre-wrap; overflow-wrap: anywhere; color: var(--faint); font-size: .85rem; }
 nav a { color: inherit; margin-right: 1rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem; margin: 1rem 0; }
+.wide { overflow-x: auto; width: max-content; max-width: calc(100vw - 3rem); position: relative; left: 50%; transform: translateX(-50%); } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem; margin: 1rem 0; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } thead th { border-bottom-width: 2px; vertical-align: bottom; white-space: normal; }
 td small { color: var(--faint); } .bad { color: var(--bad); font-weight: 600; }
 figure { margin: 1.5rem 0; } figure svg { width: 100%; height: auto; border-radius: 6px; } figcaption { color: var(--faint); font-size: .85rem; } figcaption b { color: var(--ink); }
-@media print { body { max-width: none; padding: 0; font-size: 11px; } nav { display: none; } h2 { break-before: page; } figure, tr { break-inside: avoid; } th, td { padding: .15rem .4rem; } }
+@page { size: A4 landscape; margin: 12mm; }
+@media print { body { max-width: none; padding: 0; font-size: 11px; } .wide { overflow: visible; width: auto; max-width: none; left: 0; transform: none; } nav { display: none; } h2 { break-before: page; } figure, tr { break-inside: avoid; } th, td { padding: .15rem .4rem; } }
 ";
 
 /// The whole page.
@@ -49,7 +50,7 @@ pub(crate) fn page(report: &Report, charts: &[Chart]) -> String {
                 p { (NOTES) }
                 nav { @for clients in sizes(report) { a href=(format!("#clients-{clients}")) { (clients) " + " (clients) } } }
                 @for clients in sizes(report) {
-                    h2 id=(format!("clients-{clients}")) { (clients) " sellers and " (clients) " buyers" }
+                    h2 id=(format!("clients-{clients}")) { (crowd(clients)) }
                     (tables(report, clients))
                     @for chart in charts.iter().filter(|chart| chart.name.ends_with(&format!("-{clients}"))) {
                         (figure(chart))

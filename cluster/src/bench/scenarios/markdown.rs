@@ -18,7 +18,7 @@ pub(crate) fn markdown(report: &Report, charts: &[Chart]) -> String {
     text += NOTES;
     for clients in sizes(report) {
         let table = Tables { report, clients };
-        text += &format!("\n## {clients} sellers and {clients} buyers\n\n");
+        text += &format!("\n## {}\n\n", crowd(clients));
         text += &table.times();
         text += &table.sums();
         for chart in charts.iter().filter(|chart| chart.name.ends_with(&format!("-{clients}"))) {
@@ -44,6 +44,12 @@ client at all got an answer.\n";
 
 fn figure(chart: &Chart) -> String {
     format!("\n![{}]({}.svg)\n\n*{}. {}*\n", chart.title, chart.name, chart.title, chart.caption)
+}
+
+/// Who calls at a time.
+pub(super) fn crowd(clients: usize) -> String {
+    let s = if clients == 1 { "" } else { "s" };
+    format!("{clients} seller{s} and {clients} buyer{s}")
 }
 
 pub(super) fn sizes(report: &Report) -> BTreeSet<usize> {

@@ -4,6 +4,7 @@ use comfy_table::{CellAlignment, Table};
 
 use super::Scenario;
 use super::function::Function;
+use super::markdown::crowd;
 use super::report::{Report, RunReport};
 use crate::cli::out;
 
@@ -41,7 +42,7 @@ fn table(report: &Report, clients: usize) -> String {
         }
     }
     let count = if runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", runs.len()) };
-    format!("{clients} sellers and {clients} buyers ({count})\n{table}")
+    format!("{} ({count})\n{table}", crowd(clients))
 }
 
 /// What is told of all functions together: mean throughput, longest gap, number of errors.
@@ -80,7 +81,7 @@ mod tests {
     #[test]
     fn the_table_has_a_row_for_each_function_and_a_column_for_each_scenario() {
         let text = tables(&report());
-        assert!(text.contains("1 sellers and 1 buyers (1 run)"), "{text}");
+        assert!(text.contains("1 seller and 1 buyer (1 run)"), "{text}");
         assert!(text.contains("4: product leader dies") && text.contains("2.00 / 2.00 / 2.00"), "{text}");
         assert!(!text.contains("make_purchase"), "what never occurred has no row: {text}");
     }
