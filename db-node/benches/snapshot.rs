@@ -8,41 +8,21 @@
 // A benchmark that can't go on stops.
 #![allow(clippy::expect_used, clippy::panic)]
 
+mod group;
 mod items;
 
-use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use agora_group::raft::{RaftOptions, Running, start};
 use agora_group::{GroupHandle, Protocol};
-use agora_product::ProductDb;
-use agora_storage::{Directory, Identity};
-use bytes::Bytes;
+use group::{MEMBERS, addresses, fill, leader, member, open, setting};
 use items::{CATEGORIES, change, keyed, register};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tonic::transport::server::TcpIncoming;
 
-const MEMBERS: usize = 3;
-/// Items that are listed at the same time while the market is filled.
-const AT_ONCE: usize = 1024;
 /// For how long writes are watched while nothing else happens.
 const QUIET: Duration = Duration::from_secs(5);
-
-struct Member {
-    handle: GroupHandle,
-    running: Running,
-    server: tokio::task::JoinHandle<()>,
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 #[tokio::main]
 async fn main() {
@@ -51,7 +31,7 @@ async fn main() {
     let addresses = addresses().await;
     let mut group = Vec::new();
     for me in 0..MEMBERS {
-        group.push(member(root.path(), me, &addresses).await);
+        group.push(member(open(root.path(), me, &addresses), me, &addresses).await);
     }
     let leader = leader(&group).await;
     let lost = (leader + 1) % MEMBERS;
@@ -84,16 +64,11 @@ async fn main() {
         report(if at == leader { "a snapshot at the leader" } else { "a snapshot at a follower" }, begun);
     }
     let begun = Instant::now();
-    let Member { handle, running, server } = group.remove(lost);
-    running.abandon().await;
-    drop(handle);
-    server.abort();
-    // Its end is of no interest, only that it has let go.
-    let _ = server.await;
+    group.remove(lost).kill().await;
     std::fs::remove_dir_all(root.path().join(lost.to_string())).expect("a lost disk");
     report("a follower dies", begun);
     let begun = Instant::now();
-    group.insert(lost, member(root.path(), lost, &addresses).await);
+    group.insert(lost, member(open(root.path(), lost, &addresses), lost, &addresses).await);
     while !votes(&group[lost].handle) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -101,57 +76,8 @@ async fn main() {
     writes.abort();
 }
 
-async fn addresses() -> Vec<(String, SocketAddr)> {
-    let mut listeners = Vec::new();
-    for at in 0..MEMBERS {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        listeners.push((format!("m{at}"), listener));
-    }
-    let address = |(name, listener): (String, TcpListener)| (name, listener.local_addr().expect("its port"));
-    listeners.into_iter().map(address).collect()
-}
-
-async fn member(root: &Path, me: usize, members: &[(String, SocketAddr)]) -> Member {
-    let listener = TcpListener::bind(members[me].1).await.expect("its port");
-    let identity =
-        Identity { cluster: "bench".into(), node: members[me].0.clone(), database: "product".into() };
-    let directory = Directory::open(root.join(me.to_string()), &identity).expect("a directory");
-    let options = RaftOptions { cluster: "bench".into(), me, members: members.to_vec(), directory };
-    let (handle, service, running) = start::<ProductDb>(options).await.expect("a member");
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = tokio::spawn(async move {
-        let served = tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming);
-        served.await.expect("a server");
-    });
-    Member { handle, running, server }
-}
-
-/// The leader, once there is one.
-async fn leader(group: &[Member]) -> usize {
-    loop {
-        if let Some(Protocol::Raft { leader: Some(leader), .. }) = group[0].handle.status().protocol {
-            return leader;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 fn votes(handle: &GroupHandle) -> bool {
     let status = handle.status();
     status.not_ready_because.is_none()
         && matches!(status.protocol, Some(Protocol::Raft { role: "leader" | "follower", .. }))
-}
-
-async fn fill(handle: &GroupHandle, commands: impl Iterator<Item = Bytes>) {
-    let mut under_way = JoinSet::new();
-    for command in commands {
-        if under_way.len() >= AT_ONCE {
-            under_way.join_next().await;
-        }
-        let handle = handle.clone();
-        under_way.spawn(async move { handle.execute(command).await.expect("a write") });
-    }
-    while let Some(done) = under_way.join_next().await {
-        done.expect("a write");
-    }
 }
