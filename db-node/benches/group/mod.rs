@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agora_group::raft::{RaftOptions, Running, start};
-use agora_group::{GroupHandle, Protocol};
+use agora_group::{Failure, GroupHandle, Protocol};
 use agora_product::ProductDb;
 use agora_storage::{Directory, Identity};
 use bytes::Bytes;
@@ -16,6 +16,8 @@ use tonic::transport::server::TcpIncoming;
 pub const MEMBERS: usize = 3;
 /// Items that are listed at the same time while the market is filled.
 const AT_ONCE: usize = 1024;
+/// For so long a write is repeated.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Member {
     pub handle: GroupHandle,
@@ -76,6 +78,19 @@ pub async fn leader(group: &[Member]) -> usize {
     }
 }
 
+/// Has it carried out. On a machine that is busy the leader may change: then it is repeated, under its key.
+async fn execute(handle: &GroupHandle, command: Bytes) -> Bytes {
+    let begun = Instant::now();
+    loop {
+        match handle.execute(command.clone()).await {
+            Ok(answer) => return answer,
+            Err(Failure::Malformed(why)) => panic!("{why}"),
+            Err(failure) => assert!(begun.elapsed() < PATIENCE, "{failure}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Has all of them carried out, many at a time.
 pub async fn fill(handle: &GroupHandle, commands: impl Iterator<Item = Bytes>) {
     let mut under_way = JoinSet::new();
@@ -84,7 +99,7 @@ pub async fn fill(handle: &GroupHandle, commands: impl Iterator<Item = Bytes>) {
             under_way.join_next().await;
         }
         let handle = handle.clone();
-        under_way.spawn(async move { handle.execute(command).await.expect("a write") });
+        under_way.spawn(async move { execute(&handle, command).await });
     }
     while let Some(done) = under_way.join_next().await {
         done.expect("a write");
