@@ -219,7 +219,8 @@ impl Member {
         self.purge();
     }
 
-    /// Drops the oldest part of the log once it is larger than what is kept for laggards by an eighth.
+    /// Drops the oldest part of the log once it is larger than what is kept for laggards by an eighth, but for what is kept for a
+    /// peer that takes a snapshot.
     fn purge(&mut self) {
         let bounds = &self.config.bounds;
         let (keep_bytes, keep_slots) = (bounds.keep_log_bytes, bounds.keep_log_slots);
@@ -227,6 +228,10 @@ impl Member {
             return;
         }
         let covered = self.acks.state_durable.min(self.acks.settled);
+        let covered = self.held_after().map_or(covered, |held| covered.min(held));
+        if covered <= self.log.base().slot {
+            return;
+        }
         let upto = self.log.slot_to_keep_after(keep_bytes, keep_slots).min(covered);
         if upto > self.log.base().slot {
             self.write_unwritten();

@@ -47,6 +47,11 @@ pub struct Bounds {
     pub keep_log_bytes: usize,
     /// As above, in slots.
     pub keep_log_slots: u64,
+    /// For a peer that takes a snapshot the log above that is kept longer, up to this size; then it goes, and the peer has to
+    /// take another snapshot.
+    pub hold_log_bytes: usize,
+    /// As above, in slots.
+    pub hold_log_slots: u64,
     /// Entries, or requests, sent at once to a peer that asked. One is sent whatever its size.
     pub max_resend_bytes: usize,
     /// What is resent to one peer within a heartbeat's interval; what it asks beyond is not answered, and it asks again.
@@ -100,6 +105,8 @@ pub struct Timing {
     pub put_out_most: Duration,
     /// A snapshot that was asked for is asked for again after this.
     pub snapshot_retry: Duration,
+    /// The log is kept for a peer that took a snapshot until nothing was seen of it for this long.
+    pub hold_log: Duration,
 }
 
 /// A configuration with which no member can be.
@@ -165,6 +172,8 @@ impl Default for Bounds {
             max_roster_lag_slots: 256,
             keep_log_bytes: 64 << 20,
             keep_log_slots: 100_000,
+            hold_log_bytes: 1 << 30,
+            hold_log_slots: 2_000_000,
             max_resend_bytes: 1 << 20,
             max_resend_bytes_per_interval: 8 << 20,
             max_waiting_reads: 4096,
@@ -197,6 +206,7 @@ impl Default for Timing {
             put_out: ms(500),
             put_out_most: ms(30_000),
             snapshot_retry: ms(5000),
+            hold_log: ms(600_000),
         }
     }
 }

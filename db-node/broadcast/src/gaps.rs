@@ -15,7 +15,19 @@ pub(crate) struct Gaps {
     entries: Option<Gap<Slot>>,
     /// Per sender: its requests are here up to this one, and more are announced.
     requests: Vec<Option<Gap<(Incarnation, u64)>>>,
+    /// Who gave the last snapshot, and keeps what comes after it, until this member has caught up.
+    giver: Option<Giver>,
 }
+
+#[derive(Clone, Copy, Debug, Hash)]
+struct Giver {
+    member: MemberId,
+    /// Questions since it last had something new.
+    unanswered: u32,
+}
+
+/// The giver of the last snapshot is asked so often in vain.
+const GIVER_QUESTIONS: u32 = 10;
 
 /// Something is missing after a place.
 #[derive(Clone, Copy, Debug, Hash)]
@@ -52,7 +64,35 @@ pub(crate) fn pause(attempt: u32, timing: &Timing) -> Duration {
 
 impl Gaps {
     pub(crate) fn new(members: u16) -> Self {
-        Gaps { entries: None, requests: vec![None; usize::from(members)] }
+        Gaps { entries: None, requests: vec![None; usize::from(members)], giver: None }
+    }
+
+    /// A snapshot of this peer is installed.
+    pub(crate) fn goes_on_with(&mut self, giver: MemberId) {
+        self.giver = Some(Giver { member: giver, unanswered: 0 });
+    }
+
+    pub(crate) fn giver(&self) -> Option<MemberId> {
+        self.giver.map(|giver| giver.member)
+    }
+
+    pub(crate) fn forget_giver(&mut self) {
+        self.giver = None;
+    }
+
+    pub(crate) fn was_of_use(&mut self, peer: MemberId) {
+        if let Some(giver) = self.giver.as_mut().filter(|giver| giver.member == peer) {
+            giver.unanswered = 0;
+        }
+    }
+
+    /// Every other question is for the giver, until it was asked too often in vain.
+    pub(crate) fn turn_of_giver(&mut self, attempt: u32) -> Option<MemberId> {
+        let giver = self.giver.as_mut().filter(|_| attempt % 2 == 1)?;
+        giver.unanswered += 1;
+        let member = giver.member;
+        self.giver.take_if(|giver| giver.unanswered > GIVER_QUESTIONS);
+        Some(member)
     }
 
     pub(crate) fn due(&self) -> Option<Duration> {
@@ -80,6 +120,9 @@ impl Member {
         let (now, last) = (self.now.monotonic, self.log.last());
         let is_behind = !self.is_changing_epoch() && self.highest_known() > last;
         Gap::watch(&mut self.gaps.entries, is_behind.then_some(last), now, &self.config.timing);
+        if !is_behind && !self.is_changing_epoch() {
+            self.gaps.forget_giver();
+        }
         for sender in self.peer_ids() {
             let missing = self.pending.gap(sender).map(|(incarnation, from, _)| (incarnation, from));
             Gap::watch(&mut self.gaps.requests[usize::from(sender.0)], missing, now, &self.config.timing);
@@ -92,7 +135,8 @@ impl Member {
             && now >= gap.due
             && !self.is_changing_epoch()
         {
-            if let Some(whom) = self.whom_to_ask(gap.attempt) {
+            let giver = self.gaps.turn_of_giver(gap.attempt);
+            if let Some(whom) = giver.or_else(|| self.whom_to_ask(gap.attempt)) {
                 self.ask_entries(whom);
             }
             self.entries_asked();
@@ -171,7 +215,7 @@ impl Member {
             return;
         }
         if base > self.log.last() {
-            self.need_snapshot(from);
+            self.log_of_peer_is_too_short(from);
             return;
         }
         let before = self.log.last();
@@ -180,6 +224,9 @@ impl Member {
                 self.counters.malformed += 1;
                 break;
             }
+        }
+        if self.log.last() > before {
+            self.gaps.was_of_use(from);
         }
         self.go_on_asking(from, before);
     }

@@ -11,6 +11,7 @@ mod epoch_change;
 mod founding;
 mod gaps;
 mod history;
+mod holds;
 mod ids;
 mod invariants;
 mod log;

@@ -8,6 +8,7 @@ use crate::disk::Disk;
 use crate::epoch_change::{Change, Promised};
 use crate::founding::Founding;
 use crate::gaps::Gaps;
+use crate::holds::Holds;
 use crate::ids::{DiskId, Epoch, Incarnation, MemberId, RosterEntry, Slot};
 use crate::log::Log;
 use crate::message::{Body, Envelope, Message, Reason};
@@ -47,6 +48,7 @@ pub struct Member {
     pub(crate) sequencing: Sequencing,
     pub(crate) acks: Acks,
     pub(crate) gaps: Gaps,
+    pub(crate) holds: Holds,
     pub(crate) reads: Reads,
     pub(crate) peers: Peers,
     pub(crate) change: Change,
@@ -92,6 +94,7 @@ impl Member {
             sequencing: Sequencing::new(durable.accepted),
             acks: Acks::new(settled, log.last(), durable.applied, epoch_floor),
             gaps: Gaps::new(members),
+            holds: Holds::new(members),
             reads: Reads::default(),
             peers: Peers::new(members, now.monotonic),
             change: Change::new(durable.promised.max(durable.accepted), now.monotonic),
@@ -113,7 +116,8 @@ impl Member {
             Input::Read { read } => self.read(read),
             Input::Persisted { upto } => self.persisted(upto),
             Input::StateDurable { slot } => self.state_durable(slot),
-            Input::SnapshotInstalled { epoch, base } => self.snapshot_installed(epoch, base),
+            Input::SnapshotInstalled { from, epoch, base } => self.snapshot_installed(from, epoch, base),
+            Input::GivesSnapshot { to, slot } => self.gives_snapshot(to, slot),
             Input::PeerLost { peer } => self.peer_lost(peer),
             Input::Tick => {}
         }
@@ -236,6 +240,8 @@ impl Member {
         let hears = known.is_none() || self.list().names(from, disk) || self.is_silent(from);
         if hears {
             self.peers.speaks_from(from, disk);
+            // What its last disk sent may have been for a group that never came to be, under ids that this one gives out anew.
+            self.pending.forget(from, &self.log.tip().sequenced);
             self.change.look_again(self.now.monotonic);
         }
         hears

@@ -57,6 +57,11 @@ impl Pending {
         self.ready
     }
 
+    /// How many of this sender's.
+    pub(crate) fn ready_of(&self, sender: MemberId) -> usize {
+        self.pools[usize::from(sender.0)].ready
+    }
+
     /// How many places, filled or not, the sender's pool has.
     pub(crate) fn span(&self, sender: MemberId) -> usize {
         self.pools[usize::from(sender.0)].requests.len()
@@ -134,6 +139,14 @@ impl Pending {
             pool.drop_front();
         }
         self.ready += pool.ready;
+    }
+
+    /// The sender is another one from now on.
+    pub(crate) fn forget(&mut self, sender: MemberId, sequenced: &Sequenced) {
+        let incarnation = sequenced.incarnation(sender).unwrap_or(Incarnation(0));
+        let pool = &mut self.pools[usize::from(sender.0)];
+        self.ready -= pool.ready;
+        *pool = Pool::new(incarnation, sequenced.next(sender, incarnation).unwrap_or(1));
     }
 
     /// The end of the log was dropped: its requests are pending again, if their senders are still in that incarnation.

@@ -255,10 +255,20 @@ pub enum Input {
     /// The state of a peer, whole, is installed and durable in the state store: the answer to `Output::NeedSnapshot`. Or the
     /// state here covered all of it already.
     SnapshotInstalled {
+        /// Who gave it.
+        from: MemberId,
         /// The accepted epoch of the peer when it gave `base`: both as its `Member::base_at` told.
         epoch: Epoch,
         /// What the state covers.
         base: Base,
+    },
+    /// The state is being given to a peer, or was just given as a whole: the log above it is kept for the peer. Said again, now
+    /// and then, while it goes on.
+    GivesSnapshot {
+        /// Who takes it.
+        to: MemberId,
+        /// What the state covers: `Member::base_at` told its base.
+        slot: Slot,
     },
     /// A hint: the connection from this peer broke, or none can be made.
     PeerLost {

@@ -114,12 +114,19 @@ impl Member {
     pub(crate) fn advance(&mut self) {
         let may_store = !self.is_changing_epoch() || !self.config.keeps(Rule::NothingStoredAfterPromise);
         while may_store && (self.follow_owner() || self.assign()) {}
-        let waits = self.pending.ready() > 0 && !self.is_changing_epoch() && !self.has_too_much_uncommitted();
+        let waits = self.someone_waits() && !self.is_changing_epoch() && !self.has_too_much_uncommitted();
         match self.sequencing.turn_since {
             None if waits => self.sequencing.turn_since = Some(self.now.monotonic),
             Some(_) if !waits => self.sequencing.turn_since = None,
             _ => {}
         }
+    }
+
+    /// Whether there is something for the owner to take, which it has or can get. What came from a member that is gone may never
+    /// have come to the owner, and nobody waits for it.
+    fn someone_waits(&self) -> bool {
+        let waits = |member| self.pending.ready_of(member) > 0 && !self.is_silent(member);
+        self.pending.ready() > 0 && self.member_ids().any(waits)
     }
 
     /// Appends the next slot if its sequence and all that it lists are here.

@@ -29,6 +29,7 @@ impl Hash for Member {
             sequencing,
             acks,
             gaps,
+            holds,
             reads,
             peers,
             change,
@@ -37,6 +38,6 @@ impl Hash for Member {
         } = self;
         (me, disk_id, incarnation, is_raising, now, out, random, promised, accepted, roster).hash(state);
         (log, disk, own, pending, sequencing, acks).hash(state);
-        (gaps, reads, peers, change, founding, heartbeat_due).hash(state);
+        (gaps, holds, reads, peers, change, founding, heartbeat_due).hash(state);
     }
 }

@@ -318,6 +318,7 @@ scenarios![
     too_many_reads_are_refused,
     a_dead_owner_is_put_out_at_once,
     a_silent_owner_is_put_out_in_time,
+    a_request_that_died_with_its_sender_keeps_nobody_out,
     a_restarted_member_takes_no_turn_before_it_is_taken_in,
     an_observer_that_is_cut_off_disturbs_nobody,
     an_assignment_that_only_its_dead_owner_knew_is_dropped,

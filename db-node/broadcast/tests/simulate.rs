@@ -10,12 +10,17 @@ mod world;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use agora_broadcast::Rule;
+use agora_broadcast::{Member, MemberId, Rule};
+use bytes::Bytes;
+use world::World;
 use world::schedule::run;
 use world::trace::Detail;
 
 const DEFAULT_SEEDS: u64 = 300;
+/// A snapshot takes so long at most, in which logs are purged many times over.
+const SNAPSHOT_MS: u64 = 1000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is a number")))
@@ -74,4 +79,46 @@ fn any_schedule_of_faults_keeps_every_promise() {
     });
     println!("{slots:?} slots, {epochs:?} epochs, {reads:?} reads, {snapshots:?} snapshots");
     assert!(slots.into_inner() > 0 && reads.into_inner() > 0);
+}
+
+/// A group that purges its logs at once, and writes all the time. One was away for too long, and takes a snapshot meanwhile.
+fn catches_up_under_load(seed: u64, hold_log_slots: u64) -> bool {
+    let mut world = World::new(3, seed, move |config| {
+        config.bounds.keep_log_slots = 8;
+        config.bounds.max_roster_lag_slots = 8;
+        config.bounds.max_future_slots = 4;
+        config.bounds.hold_log_slots = hold_log_slots;
+    });
+    (world.trace.detail, world.snapshot_ms) = (Detail::Nothing, SNAPSHOT_MS);
+    let (writers, away) = ([MemberId(0), MemberId(1)], MemberId(2));
+    world.run_for(Duration::from_millis(100));
+    world.crash(away);
+    writers.iter().for_each(|writer| world.lose_peer(*writer, away, Duration::ZERO));
+    for round in 0..2000 {
+        if round == 100 {
+            world.restart(away);
+        }
+        writers.iter().for_each(|writer| world.propose(*writer, vec![Bytes::from_static(b"x")]));
+        writers.iter().for_each(|writer| world.sync_state(*writer));
+        world.run_for(Duration::from_millis(5));
+        let status = |member| world.node(member).member.as_ref().map(Member::status);
+        let (Some(writer), Some(late)) = (status(writers[0]), status(away)) else { continue };
+        let takes_turns = writer.roster.iter().any(|seat| seat.member == away) && writer.epoch == late.epoch;
+        if takes_turns && late.delivered.0 + 8 >= writer.delivered.0 {
+            assert!(world.snapshots_installed > 0, "it needed none");
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn who_takes_a_snapshot_catches_up_while_writes_go_on() {
+    let first = number("AGORA_SEED").unwrap_or_else(|| rand::random::<u64>() >> 16);
+    println!("seeds {first} to {}", first + 9);
+    for seed in first..first + 10 {
+        assert!(catches_up_under_load(seed, 10_000), "AGORA_SEED={seed}");
+    }
+    let without = (first..first + 10).filter(|seed| !catches_up_under_load(*seed, 0)).count();
+    assert!(without > 5, "it catches up as well if no log is kept for it, so this shows nothing");
 }

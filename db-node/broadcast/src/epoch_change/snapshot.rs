@@ -8,6 +8,14 @@ use crate::member::Member;
 use crate::port::{Base, Output, Write};
 
 impl Member {
+    /// A peer's log does not go back far enough. So the giver of the last snapshot is asked, or else the state is needed.
+    pub(crate) fn log_of_peer_is_too_short(&mut self, from: MemberId) {
+        if self.gaps.giver().is_none_or(|giver| giver == from || self.is_silent(giver)) {
+            self.gaps.forget_giver();
+            self.need_snapshot(from);
+        }
+    }
+
     /// Asks the driver for a peer's state, now and then.
     pub(crate) fn need_snapshot(&mut self, from: MemberId) {
         let now = self.now.monotonic;
@@ -22,12 +30,14 @@ impl Member {
     /// The log itself takes the base only as a part of an epoch's history. What the peer had delivered was committed in the
     /// epoch that it had accepted or in an earlier one, and so is in the history of each later one. Of an earlier one it may
     /// not be: to acknowledge it there would be a lie.
-    pub(crate) fn snapshot_installed(&mut self, epoch: Epoch, base: Base) {
-        if base.members.seats.len() != usize::from(self.config.members) {
+    pub(crate) fn snapshot_installed(&mut self, from: MemberId, epoch: Epoch, base: Base) {
+        let is_known = from.0 < self.config.members;
+        if !is_known || base.members.seats.len() != usize::from(self.config.members) {
             self.counters.malformed += 1;
             return;
         }
         self.change.snapshot_due = None;
+        self.gaps.goes_on_with(from);
         self.change.seen(epoch);
         if let Some(local_seq) = base.sequenced.get(&(self.me, self.incarnation)) {
             self.own.delivered(*local_seq);

@@ -189,7 +189,8 @@ impl Member {
         });
         let sources: Vec<MemberId> = transition.start.sources.iter().copied().chain(others).collect();
         let turn = usize::try_from(transition.attempt).unwrap_or(0).checked_rem(sources.len());
-        let Some(source) = turn.map(|turn| sources[turn]) else { return };
+        let giver = self.gaps.turn_of_giver(transition.attempt).filter(|giver| sources.contains(giver));
+        let Some(source) = giver.or(turn.map(|turn| sources[turn])) else { return };
         transition.attempt += 1;
         match &transition.tip {
             Some(tip) => {
@@ -221,7 +222,7 @@ impl Member {
         };
         let Some(tip) = &mut transition.tip else { return };
         if base > tip.slot {
-            self.need_snapshot(from);
+            self.log_of_peer_is_too_short(from);
             return;
         }
         let before = tip.slot;
@@ -236,6 +237,7 @@ impl Member {
             transition.fetched.push(entry);
         }
         if tip.slot > before {
+            self.gaps.was_of_use(from);
             transition.attempt = 0;
             self.change.moved = self.now.monotonic;
             self.go_on_with_transition();

@@ -119,6 +119,7 @@ fn config(me: MemberId, broken: Option<Rule>) -> Config {
         slow_disk: NEVER,
         clock_skew: NEVER,
         snapshot_retry: NEVER,
+        hold_log: NEVER,
     };
     config
 }

@@ -37,6 +37,7 @@ pub(super) enum Event {
     SnapshotArrives {
         node: MemberId,
         start: u64,
+        from: MemberId,
         epoch: Epoch,
         base: Base,
     },

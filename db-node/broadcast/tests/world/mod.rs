@@ -51,7 +51,8 @@ pub struct World {
     events: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
     proposals: u64,
-    reads: BTreeMap<ReadId, Slot>,
+    /// Who reads, and what was delivered when it began.
+    reads: BTreeMap<ReadId, (MemberId, Slot)>,
     reads_begun: u64,
     pub reads_answered: u64,
     pub snapshots_installed: u64,
@@ -219,6 +220,7 @@ impl World {
     pub fn crash_keeping(&mut self, id: MemberId, kept: usize, applied: Slot) {
         self.trace.note(self.now, || format!("{id} crashes"));
         self.note_stores(id, kept);
+        self.reads.retain(|_, (reader, _)| *reader != id);
         let buffers_lost = if self.network.are_buffers_kept { 0 } else { self.dice(id).random() };
         let node = self.node_mut(id);
         node.disk.crash(kept, applied);
@@ -264,7 +266,7 @@ impl World {
         let read = ReadId(self.reads_begun);
         if self.is_up(id) {
             self.trace.note(self.now, || format!("{id} reads"));
-            self.reads.insert(read, self.checker.last_delivered());
+            self.reads.insert(read, (id, self.checker.last_delivered()));
             self.step(id, Input::Read { read });
         }
     }
@@ -333,7 +335,7 @@ impl World {
                 let slot = node.disk.applied;
                 self.step(id, Input::StateDurable { slot });
             }
-            Event::SnapshotArrives { epoch, base, .. } => self.install(id, epoch, base),
+            Event::SnapshotArrives { from, epoch, base, .. } => self.install(id, from, epoch, base),
             Event::Lost { peer, .. } => {
                 self.trace.note(self.now, || format!("{id} loses its connection to {peer}"));
                 self.step(id, Input::PeerLost { peer });
@@ -411,7 +413,12 @@ impl World {
         }
     }
 
-    fn install(&mut self, id: MemberId, epoch: Epoch, base: Base) {
+    /// A member has begun to give a snapshot.
+    fn gives_snapshot(&mut self, id: MemberId, to: MemberId, slot: Slot) {
+        self.step(id, Input::GivesSnapshot { to, slot });
+    }
+
+    fn install(&mut self, id: MemberId, from: MemberId, epoch: Epoch, base: Base) {
         self.trace.note(self.now, || format!("{id} installs a snapshot up to slot {}", base.slot));
         let node = self.node_mut(id);
         if base.slot > node.disk.applied {
@@ -420,7 +427,7 @@ impl World {
         }
         node.unanswered.clear();
         self.snapshots_installed += 1;
-        self.step(id, Input::SnapshotInstalled { epoch, base });
+        self.step(id, Input::SnapshotInstalled { from, epoch, base });
     }
 
     pub fn clock(&self, id: MemberId) -> Now {

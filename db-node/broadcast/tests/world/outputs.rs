@@ -49,6 +49,7 @@ impl World {
             Output::ReadRefused { read, why } => {
                 self.trace.note(self.now, || format!("{id} refuses the read: {why:?}"));
                 self.reads.remove(&read);
+                self.node_mut(id).refused += 1;
             }
             Output::Incarnation(incarnation) => {
                 self.trace.note(self.now, || format!("{id} goes on in incarnation {}", incarnation.0));
@@ -72,7 +73,7 @@ impl World {
 
     fn read_is_ready(&mut self, id: MemberId, read: ReadId, slot: Slot) {
         self.trace.note(self.now, || format!("{id} answers the read from slot {slot}"));
-        let at_start = self.reads.remove(&read).expect("a read is answered once");
+        let (_, at_start) = self.reads.remove(&read).expect("a read is answered once");
         assert!(slot >= at_start, "a read from slot {slot} began when {at_start} was delivered");
         assert!(self.node(id).disk.applied >= slot, "a read is answered before its slot is applied");
         self.reads_answered += 1;
@@ -85,7 +86,8 @@ impl World {
         if let Some((epoch, base)) = given.filter(|_| self.network.is_open(from, id)) {
             let start = self.node(id).start;
             let time = Duration::from_millis(self.dice(id).random_range(1..self.snapshot_ms));
-            self.schedule(time, Event::SnapshotArrives { node: id, start, epoch, base });
+            self.gives_snapshot(from, id, base.slot);
+            self.schedule(time, Event::SnapshotArrives { node: id, start, from, epoch, base });
         }
     }
 

@@ -196,6 +196,7 @@ impl Temper {
             config.bounds.max_future_slots = 4;
             config.bounds.max_roster_lag_slots = 8;
             config.bounds.keep_log_slots = 8;
+            config.bounds.hold_log_slots = 400;
             config.bounds.max_resend_bytes = 500;
             config.bounds.max_waiting_reads = 4;
             config.bounds.max_read_rounds = 1;

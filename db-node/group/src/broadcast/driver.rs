@@ -41,10 +41,12 @@ pub(super) enum Event {
     Received { from: MemberId, message: Message },
     /// The connection with a peer broke, or none can be made.
     PeerLost(MemberId),
-    /// Asks for the protocol's part of a snapshot of the state at this slot.
-    BaseAt { slot: Slot, answer: oneshot::Sender<Option<(Epoch, Base)>> },
+    /// Asks for the protocol's part of a snapshot of the state at this slot, which a peer is to be given.
+    BaseAt { to: MemberId, slot: Slot, answer: oneshot::Sender<Option<(Epoch, Base)>> },
+    /// A peer is being given a snapshot, or has just been given it.
+    GivesSnapshot { to: MemberId, slot: Slot },
     /// A peer's snapshot is installed.
-    SnapshotInstalled { epoch: Epoch, base: Base },
+    SnapshotInstalled { from: MemberId, epoch: Epoch, base: Base },
 }
 
 /// What the driver listens to, besides the log.
@@ -190,15 +192,20 @@ impl Driver {
         match event {
             Event::Received { from, message } => self.step(Input::Receive { from, message }),
             Event::PeerLost(peer) => self.step(Input::PeerLost { peer }),
-            Event::SnapshotInstalled { epoch, base } => {
+            Event::SnapshotInstalled { from, epoch, base } => {
                 if let Some(local_seq) = base.sequenced.get(&self.waiting.sender()) {
                     self.waiting.covered(*local_seq);
                 }
-                self.step(Input::SnapshotInstalled { epoch, base });
+                self.step(Input::SnapshotInstalled { from, epoch, base });
             }
-            Event::BaseAt { slot, answer } => {
+            Event::GivesSnapshot { to, slot } => self.step(Input::GivesSnapshot { to, slot }),
+            Event::BaseAt { to, slot, answer } => {
+                let base = self.member.base_at(slot);
+                if base.is_some() {
+                    self.step(Input::GivesSnapshot { to, slot });
+                }
                 // The asker may have given up.
-                let _ = answer.send(self.member.base_at(slot));
+                let _ = answer.send(base);
             }
         }
     }

@@ -76,7 +76,7 @@ impl Alone {
         let mut base = founded().base;
         base.slot = Slot(9);
         base.sequenced = BTreeMap::from([((ME, INCARNATION), local_seq)]);
-        let event = Event::SnapshotInstalled { epoch: base.epoch, base };
+        let event = Event::SnapshotInstalled { from: MemberId(0), epoch: base.epoch, base };
         assert!(self.events.send(event).await.is_ok());
     }
 }

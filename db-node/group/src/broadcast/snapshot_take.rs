@@ -77,7 +77,7 @@ impl Taker {
         let install = Job::Install { slot: base.slot, epoch: base.epoch, file, done };
         self.applier.send(install).await.map_err(|_| TakeError::Stopping)?;
         installed.await.map_err(|_| TakeError::Stopping)?.map_err(TakeError::Damaged)?;
-        let event = Event::SnapshotInstalled { epoch, base: base.clone() };
+        let event = Event::SnapshotInstalled { from, epoch, base: base.clone() };
         self.events.send(event).await.map_err(|_| TakeError::Stopping)?;
         Ok(base)
     }
