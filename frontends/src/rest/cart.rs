@@ -76,7 +76,7 @@ impl CartAddition {
 }
 
 /// Show the session's cart.
-#[utoipa::path(get, path = "/v1/cart", tag = "cart", security(("session" = [])),
+#[utoipa::path(get, path = "/v1/cart", operation_id = "get_cart", tag = "cart", security(("session" = [])),
     responses((status = 200, description = "The cart", body = Cart)))]
 pub async fn show(context: Context, token: Token) -> Result<Json<Cart>, Problem> {
     let question = customer::query::Body::GetCart(GetCart { token_hash: token.hash() });
@@ -91,7 +91,8 @@ pub async fn show(context: Context, token: Token) -> Result<Json<Cart>, Problem>
 }
 
 /// Put units of an item into the cart: no more than are in stock.
-#[utoipa::path(post, path = "/v1/cart/items", tag = "cart", security(("session" = [])), request_body = CartAddition,
+#[utoipa::path(post, path = "/v1/cart/items", operation_id = "add_to_cart", tag = "cart",
+    security(("session" = [])), request_body = CartAddition,
     responses(
     (status = 200, description = "The cart", body = Cart),
     (status = 404, description = "`item_not_found`", body = ProblemBody),
@@ -125,7 +126,8 @@ pub async fn add(
 }
 
 /// Take units of an item out of the cart.
-#[utoipa::path(delete, path = "/v1/cart/items/{item_id}", tag = "cart", security(("session" = [])), params(
+#[utoipa::path(delete, path = "/v1/cart/items/{item_id}", operation_id = "remove_from_cart", tag = "cart",
+    security(("session" = [])), params(
     ("item_id" = String, Path, example = "3-17"),
     ("quantity" = Option<u32>, Query, description = "How many; all, if it is left out", minimum = 1),
 ), responses(
@@ -157,7 +159,7 @@ pub async fn remove(
 }
 
 /// Empty the session's cart, and the saved cart.
-#[utoipa::path(delete, path = "/v1/cart", tag = "cart", security(("session" = [])),
+#[utoipa::path(delete, path = "/v1/cart", operation_id = "clear_cart", tag = "cart", security(("session" = [])),
     responses((status = 204, description = "Both are empty")))]
 pub async fn clear(context: Context, caller: Caller, key: IdempotencyKey) -> Result<StatusCode, Problem> {
     let idempotency = key.idempotency(&caller.user.scope, &[b"clear cart"]);

@@ -29,7 +29,8 @@ pub struct ItemVotes {
 }
 
 /// Vote on an item. A later vote of the same buyer replaces it.
-#[utoipa::path(put, path = "/v1/items/{item_id}/feedback", tag = "feedback", security(("session" = [])),
+#[utoipa::path(put, path = "/v1/items/{item_id}/feedback", operation_id = "give_feedback", tag = "feedback",
+    security(("session" = [])),
     request_body = NewVote, params(("item_id" = String, Path, example = "3-17")), responses(
     (status = 200, description = "All votes on it", body = ItemVotes),
     (status = 404, description = "`item_not_found`", body = ProblemBody),

@@ -77,7 +77,8 @@ pub struct UnitsChange {
 
 /// Put an item on sale. One that equals an own one in name, category, keywords, condition and price is added to that one;
 /// keywords are equal whatever their case and order.
-#[utoipa::path(post, path = "/v1/items", tag = "items", security(("session" = [])), request_body = NewItem, responses(
+#[utoipa::path(post, path = "/v1/items", operation_id = "register_item", tag = "items",
+    security(("session" = [])), request_body = NewItem, responses(
     (status = 201, description = "It is on sale", body = ItemUnits),
     (status = 200, description = "It was added to an equal item", body = ItemUnits),
 ))]
@@ -115,7 +116,7 @@ pub async fn register(
 }
 
 /// List the own items, those without units too, in the order of their ids.
-#[utoipa::path(get, path = "/v1/items", tag = "items", security(("session" = [])), params(
+#[utoipa::path(get, path = "/v1/items", operation_id = "list_items", tag = "items", security(("session" = [])), params(
     ("limit" = Option<u32>, Query, description = "At most so many, 1 to 100", maximum = 100, minimum = 1),
     ("cursor" = Option<String>, Query, description = "The last page's `next_cursor`"),
 ), responses((status = 200, description = "A page of them", body = ItemPage)))]
@@ -201,7 +202,7 @@ pub async fn update_units(
 }
 
 /// Take an own item off sale.
-#[utoipa::path(delete, path = "/v1/items/{item_id}", tag = "items", security(("session" = [])),
+#[utoipa::path(delete, path = "/v1/items/{item_id}", operation_id = "remove_item", tag = "items", security(("session" = [])),
     params(("item_id" = String, Path, example = "3-17")), responses(
     (status = 204, description = "It is off sale"),
     (status = 403, description = "`not_owner`", body = ProblemBody),

@@ -74,6 +74,8 @@ fn add_problems(operation: &mut Operation) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -109,6 +111,23 @@ mod tests {
                  get /purchases, put /items/{item_id}/feedback, get /sellers/{id}/rating"
             )
         );
+    }
+
+    /// Programs that are made from the description call the operations by these names.
+    #[test]
+    fn every_operation_has_a_name_of_its_own_that_says_what_it_does() {
+        for role in [Role::Seller, Role::Buyer] {
+            let json =
+                serde_json::to_value(describe(role, crate::rest::router(role).into_openapi())).unwrap();
+            let paths = json["paths"].as_object().unwrap();
+            let operations = paths.values().flat_map(|operations| operations.as_object().unwrap().values());
+            let mut seen = BTreeSet::new();
+            for operation in operations {
+                let name = operation["operationId"].as_str().unwrap();
+                assert!(name.contains('_'), "{name} does not say of what");
+                assert!(seen.insert(name), "two operations are called {name}");
+            }
+        }
     }
 
     #[test]

@@ -136,7 +136,8 @@ fn rfc3339(ms: u64) -> String {
 }
 
 /// Buy the session's cart: all of it, or nothing.
-#[utoipa::path(post, path = "/v1/purchases", tag = "purchases", security(("session" = [])), request_body = Payment,
+#[utoipa::path(post, path = "/v1/purchases", operation_id = "make_purchase", tag = "purchases",
+    security(("session" = [])), request_body = Payment,
     responses(
     (status = 201, description = "It is bought, and paid for", body = PurchaseMade),
     (status = 402, description = "`payment_declined`: nothing was bought, the cart is as it was", body = ProblemBody),
@@ -160,7 +161,8 @@ pub async fn make(
 }
 
 /// List the own purchases, the newest first.
-#[utoipa::path(get, path = "/v1/purchases", tag = "purchases", security(("session" = [])), params(
+#[utoipa::path(get, path = "/v1/purchases", operation_id = "list_purchases", tag = "purchases",
+    security(("session" = [])), params(
     ("limit" = Option<u32>, Query, description = "At most so many, 1 to 100", maximum = 100, minimum = 1),
     ("cursor" = Option<String>, Query, description = "The last page's `next_cursor`"),
 ), responses((status = 200, description = "A page of them", body = PurchasePage)))]

@@ -27,14 +27,15 @@ pub struct Rating {
 }
 
 /// Show the own rating.
-#[utoipa::path(get, path = "/v1/rating", tag = "ratings", security(("session" = [])),
+#[utoipa::path(get, path = "/v1/rating", operation_id = "get_own_rating", tag = "ratings", security(("session" = [])),
     responses((status = 200, description = "The rating", body = Rating)))]
 pub async fn own(context: Context, caller: Caller) -> Result<Json<Rating>, Problem> {
     Ok(Json(rating(&context, caller.user.id).await?))
 }
 
 /// Show a seller's rating.
-#[utoipa::path(get, path = "/v1/sellers/{id}/rating", tag = "ratings", security(("session" = [])),
+#[utoipa::path(get, path = "/v1/sellers/{id}/rating", operation_id = "get_seller_rating", tag = "ratings",
+    security(("session" = [])),
     params(("id" = u64, Path, description = "The seller")), responses(
     (status = 200, description = "The rating", body = Rating),
     (status = 404, description = "`seller_not_found`", body = ProblemBody),

@@ -26,7 +26,7 @@ pub struct SavedCart {
 }
 
 /// Overwrite the saved cart with the session's cart, unless another session has saved meanwhile.
-#[utoipa::path(put, path = "/v1/saved-cart", tag = "cart", security(("session" = [])),
+#[utoipa::path(put, path = "/v1/saved-cart", operation_id = "save_cart", tag = "cart", security(("session" = [])),
     request_body = Option<SavedCartExpected>, responses(
     (status = 200, description = "It is saved", body = SavedCart),
     (status = 409, description = "`saved_cart_conflict`: look at the cart, and save again", body = ProblemBody),

@@ -18,7 +18,7 @@ use crate::rest::shapes::{Item, ItemPage};
 use crate::rest::token::Token;
 
 /// Search for items on sale: those of the category that have any of the keywords, those with the most first, then the newest.
-#[utoipa::path(get, path = "/v1/items", tag = "search", security(("session" = [])), params(
+#[utoipa::path(get, path = "/v1/items", operation_id = "search_items", tag = "search", security(("session" = [])), params(
     ("category" = Option<u32>, Query, description = "Only in this category"),
     ("keyword" = Option<Vec<String>>, Query, description = "Up to five, of any case; none: every item of the category"),
     ("limit" = Option<u32>, Query, description = "At most so many, 1 to 100", maximum = 100, minimum = 1),
@@ -71,7 +71,7 @@ fn position(asked_for: &[u8], text: &str) -> Result<SearchCursor, Problem> {
 }
 
 /// Show one item.
-#[utoipa::path(get, path = "/v1/items/{item_id}", tag = "search", security(("session" = [])),
+#[utoipa::path(get, path = "/v1/items/{item_id}", operation_id = "get_item", tag = "search", security(("session" = [])),
     params(("item_id" = String, Path, example = "3-17")), responses(
     (status = 200, description = "The item", body = Item),
     (status = 404, description = "`item_not_found`", body = ProblemBody),
