@@ -12,7 +12,7 @@ use crate::model::{
     PurchasePage, Rating, SaveCart, SavedCart, Search, Session, Vote,
 };
 use crate::options::ClientOptions;
-use crate::transport::Request;
+use crate::transport::{Pace, Request};
 
 /// A buyer at the marketplace. Clones share the session.
 #[derive(Clone, Debug)]
@@ -154,7 +154,8 @@ impl BuyerClient {
     /// # Errors
     /// `payment_declined`, `cart_empty`, `insufficient_stock`, or see [`Error`].
     pub async fn purchase(&self, card: &Card) -> Result<Purchase, Error> {
-        self.caller.change(Request::change(Method::POST, "/purchases").json(&MakePurchase { card })?).await
+        let request = Request { pace: Pace::Purchase, ..Request::change(Method::POST, "/purchases") };
+        self.caller.change(request.json(&MakePurchase { card })?).await
     }
 
     /// What this buyer has bought, newest first.

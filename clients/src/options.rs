@@ -19,6 +19,9 @@ pub struct ClientOptions {
     pub deadline: Duration,
     /// How long one attempt waits for its answer. Shorter finds hung frontends sooner; repeats are safe, but cost.
     pub attempt_timeout: Duration,
+    /// The same for an attempt to purchase: a frontend may take ten seconds for it, because it pays on the way. Whoever waits
+    /// less takes a frontend for hung that is well.
+    pub purchase_timeout: Duration,
     /// How long one attempt waits for its connection.
     pub connect_timeout: Duration,
     /// With which frontend to begin.
@@ -42,6 +45,7 @@ impl Default for ClientOptions {
         ClientOptions {
             deadline: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(5),
+            purchase_timeout: Duration::from_secs(11),
             connect_timeout: Duration::from_secs(1),
             start: Start::Random,
             backoff_first: Duration::from_millis(20),

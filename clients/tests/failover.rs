@@ -5,11 +5,13 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agora_clients::model::{Condition, NewItem, Page, Search};
+use agora_clients::model::{Card, Condition, NewItem, Page, Search};
 use agora_clients::{BuyerClient, Cents, ClientOptions, Error, SellerClient, Start};
 use support::{Seen, Server, Step, refusing};
+use tokio::sync::Notify;
 
 const CART: &str = r#"{"lines":[],"total":"0.00","saved_version":0}"#;
 const EMPTY_PAGE: &str = r#"{"items":[],"next_cursor":null}"#;
@@ -154,6 +156,42 @@ async fn when_nothing_can_have_arrived_the_call_is_certainly_not_done() {
     let hung = Server::playing([Step::Hang]).await;
     let error = buyer(vec![hung.url()], short).cart().await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_purchase_is_waited_for_as_long_as_a_frontend_may_take_for_one() {
+    const MADE: &str = r#"{"purchase_id":"8f6b0d63-6d3c-4d55-a1a1-6a2a4a0d4c11","lines":[],"total":"0.00"}"#;
+    let default = ClientOptions::default();
+    let at_the_frontend = Duration::from_millis(10_500);
+    assert!(default.purchase_timeout > at_the_frontend && default.deadline > 2 * default.purchase_timeout);
+
+    let paid = Arc::new(Notify::new());
+    let slow = Server::playing([Step::When(Arc::clone(&paid), Box::new(Step::status(201, MADE)))]).await;
+    let other = Server::playing([Step::status(201, MADE)]).await;
+    let impatient = ClientOptions { attempt_timeout: Duration::from_millis(50), ..options() };
+    let buyer = buyer(vec![slow.url(), other.url()], impatient.clone());
+    let bought = tokio::spawn({
+        let buyer = buyer.clone();
+        let card = Card {
+            name: "Ada".into(),
+            number: "4111111111111111".into(),
+            expiry: "12/2099".into(),
+            security_code: "737".into(),
+        };
+        async move { buyer.purchase(&card).await }
+    });
+    while slow.seen().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // Whatever else is asked for is given up meanwhile, again and again.
+    let hung = Server::playing([Step::Hang]).await;
+    let reader = BuyerClient::new(vec![hung.url()], impatient).unwrap();
+    let given_up = reader.with_deadline(Duration::from_millis(400)).cart().await.unwrap_err();
+    assert!(matches!(&given_up, Error::Unavailable(failure) if failure.attempts >= 2), "{given_up:?}");
+    paid.notify_one();
+    bought.await.unwrap().unwrap();
+    assert_eq!((slow.seen().len(), other.seen().len()), (1, 0), "one attempt, and the frontend is well");
+    assert_eq!(buyer.server(), slow.url());
 }
 
 #[tokio::test]

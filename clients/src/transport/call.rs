@@ -11,7 +11,7 @@ use super::attempt::{Effect, Failed, Fault, Outcome, attempt, headers};
 use super::backoff::Backoff;
 use super::budget::Budget;
 use super::frontends::Frontends;
-use super::request::{Answer, Request};
+use super::request::{Answer, Pace, Request};
 use crate::error::{Error, Failure};
 use crate::options::{ClientOptions, Start};
 
@@ -82,11 +82,15 @@ impl Transport {
         deadline: Duration,
     ) -> Result<Answer, Error> {
         let headers = headers(request, token)?;
+        let patience = match request.pace {
+            Pace::Usual => self.options.attempt_timeout,
+            Pace::Purchase => self.options.purchase_timeout,
+        };
         let mut run = Run::new(self, request, deadline);
         loop {
             let index = run.next_turn().await?;
             let left = run.deadline.saturating_duration_since(Instant::now());
-            let timeout = left.min(self.options.attempt_timeout);
+            let timeout = left.min(patience);
             match attempt(&self.http, self.frontends.url(index), request, &headers, timeout).await {
                 Outcome::Answered { status, body } => {
                     self.frontends.served(index);

@@ -14,4 +14,4 @@ mod frontends;
 mod request;
 
 pub(crate) use call::Transport;
-pub(crate) use request::{Answer, Request};
+pub(crate) use request::{Answer, Pace, Request};

@@ -15,15 +15,25 @@ pub(crate) struct Request {
     pub body: Option<Vec<u8>>,
     /// Set for everything that changes something.
     pub key: Option<String>,
+    pub pace: Pace,
+}
+
+/// How long a frontend that is well may take to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As long as databases do.
+    Usual,
+    /// As long as a purchase, which also pays.
+    Purchase,
 }
 
 impl Request {
     pub fn get(path: impl Into<String>, query: Vec<(&'static str, String)>) -> Self {
-        Request { method: Method::GET, path: path.into(), query, body: None, key: None }
+        Request { method: Method::GET, path: path.into(), query, body: None, key: None, pace: Pace::Usual }
     }
 
     pub fn change(method: Method, path: impl Into<String>) -> Self {
-        Request { method, path: path.into(), query: Vec::new(), body: None, key: None }
+        Request { method, path: path.into(), query: Vec::new(), body: None, key: None, pace: Pace::Usual }
     }
 
     pub fn json(mut self, body: &impl serde::Serialize) -> Result<Self, Error> {

@@ -9,12 +9,15 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// What to do with a request.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Answer it.
     Answer { status: u16, headers: Vec<(&'static str, String)>, body: String },
+    /// Do it when the test says so.
+    When(Arc<Notify>, Box<Step>),
     /// Read it and never answer.
     Hang,
     /// Begin an answer, and close the connection in the middle of it.
@@ -104,7 +107,12 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<VecDeque<Step>>>, log: A
             let mut script = script.lock().unwrap();
             if script.len() > 1 { script.pop_front() } else { script.front().cloned() }
         };
-        match step.expect("a script has at least one step") {
+        let mut step = step.expect("a script has at least one step");
+        while let Step::When(said, then) = step {
+            said.notified().await;
+            step = *then;
+        }
+        match step {
             Step::Answer { status, headers, body } => {
                 let mut text = format!("HTTP/1.1 {status} Scripted\r\nContent-Length: {}\r\n", body.len());
                 for (name, value) in headers {
@@ -114,7 +122,7 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<VecDeque<Step>>>, log: A
                     return;
                 }
             }
-            Step::Hang => std::future::pending().await,
+            Step::When(..) | Step::Hang => std::future::pending().await,
             Step::Close => return,
             Step::CloseMidAnswer => {
                 drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"item_id\":").await);
