@@ -34,6 +34,9 @@ impl CustomerDb {
             return self.purchase(id);
         }
         let buyer_id = self.sessions.buyer(&token, now)?;
+        if command.only_go_on {
+            return Err(Refusal::field("purchase_id", "must be that of a purchase that was begun"));
+        }
         let lines = self.carts.active_lines(&token).0;
         if lines.is_empty() {
             return Err(Refusal::new(Code::CartEmpty, "the cart is empty: add something first"));

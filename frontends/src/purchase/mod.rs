@@ -30,7 +30,7 @@ use uuid::{Builder, Uuid};
 
 use crate::app::Context;
 use crate::crash;
-use crate::databases::expected;
+use crate::databases::{Failure, expected};
 use crate::payment::Card;
 use crate::problem::Problem;
 use crate::rest::key::{IdempotencyKey, Scope};
@@ -49,6 +49,8 @@ pub struct Order {
     pub key: IdempotencyKey,
     /// How it is paid.
     pub card: Card,
+    /// What is said of a card that has expired, unless the purchase was begun before.
+    pub expired: Option<Problem>,
 }
 
 /// A purchase's id as clients and the financial service see it.
@@ -91,9 +93,15 @@ async fn begin(context: &Context, order: &Order, number: u8) -> Result<customer:
     let command = customer::command::Body::BeginPurchase(BeginPurchase {
         token_hash: order.token.hash(),
         purchase_id: Bytes::copy_from_slice(id.as_bytes()),
+        only_go_on: order.expired.is_some(),
     });
-    let begun = context.databases.change_customer(context.deadline, Some(idempotency), command).await?;
-    Ok(expected!(customer::Purchase, begun)?)
+    let begun = context.databases.change_customer(context.deadline, Some(idempotency), command).await;
+    match (begun, &order.expired) {
+        (Err(Failure::Refused(refusal)), Some(expired)) if refusal.code() == Code::InvalidField => {
+            Err(expired.clone())
+        }
+        (begun, _) => Ok(expected!(customer::Purchase, begun?)?),
+    }
 }
 
 fn may_be_tried_again(aborted: &customer::Purchase) -> bool {

@@ -10,11 +10,21 @@ use crate::rest::body::Fields;
 /// Longest name on a card.
 const NAME_CHARS: usize = 64;
 
-/// Takes the card out of a purchase's body. A card is good until the end of its month, in UTC.
+/// A card as a request shows it.
+#[derive(Debug)]
+pub struct Shown {
+    /// The card.
+    pub card: Card,
+    /// It must not begin a purchase: a card is good until the end of its month, in UTC. That is no reason to refuse a request
+    /// at sight, as all else is, since time brings it about: a repeat still gets the first answer.
+    pub expired: Option<Problem>,
+}
+
+/// Takes the card out of a purchase's body.
 ///
 /// # Errors
 /// `invalid_field`, which never shows what was given.
-pub fn read(mut fields: Fields, now: Month) -> Result<Card, Problem> {
+pub fn read(mut fields: Fields, now: Month) -> Result<Shown, Problem> {
     let mut card = fields.object("card", "card.")?;
     fields.finish()?;
     let name = card.text("name", 1..=NAME_CHARS)?;
@@ -33,13 +43,11 @@ pub fn read(mut fields: Fields, now: Month) -> Result<Card, Problem> {
         return Err(wrong("number", "13 to 19 digits"));
     }
     let month = Month::read(&expiry).ok_or_else(|| wrong("expiry", "like \"12/2040\""))?;
-    if month < now {
-        return Err(wrong("expiry", "this month or a later one"));
-    }
     if !digits(&security_code, 3, 4) {
         return Err(wrong("security_code", "3 or 4 digits"));
     }
-    Ok(Card { name, number, expiry, security_code })
+    let expired = (month < now).then(|| wrong("expiry", "this month or a later one"));
+    Ok(Shown { card: Card { name, number, expiry, security_code }, expired })
 }
 
 fn digits(text: &str, least: usize, most: usize) -> bool {
@@ -53,7 +61,7 @@ mod tests {
 
     const NOW: Month = Month { year: 2031, month: 7 };
 
-    fn read_card(card: &Value) -> Result<Card, Problem> {
+    fn read_card(card: &Value) -> Result<Shown, Problem> {
         read(Fields::parse(json!({ "card": card }).to_string().as_bytes()).unwrap(), NOW)
     }
 
@@ -63,10 +71,11 @@ mod tests {
 
     #[test]
     fn a_card_is_good_to_the_end_of_its_month() {
-        assert_eq!(read_card(&good()).unwrap().expiry, "07/2031");
+        let shown = read_card(&good()).unwrap();
+        assert_eq!((shown.card.expiry.as_str(), shown.expired), ("07/2031", None));
         let mut past = good();
         past["expiry"] = json!("06/2031");
-        assert_eq!(read_card(&past).unwrap_err().at_fault(), Some("card.expiry"));
+        assert_eq!(read_card(&past).unwrap().expired.unwrap().at_fault(), Some("card.expiry"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::month::Month;
 use crate::problem::{Problem, ProblemBody};
 use crate::purchase::{self, Order};
 use crate::rest::body::Fields;
-use crate::rest::card;
+use crate::rest::card::{self, Shown};
 use crate::rest::cursor::{self, Listing};
 use crate::rest::key::IdempotencyKey;
 use crate::rest::query::RawQuery;
@@ -149,8 +149,8 @@ pub async fn make(
     key: IdempotencyKey,
     fields: Fields,
 ) -> Result<(StatusCode, Json<PurchaseMade>), Problem> {
-    let card = card::read(fields, Month::now())?;
-    let order = Order { token: caller.token, scope: caller.user.scope, key, card };
+    let Shown { card, expired } = card::read(fields, Month::now())?;
+    let order = Order { token: caller.token, scope: caller.user.scope, key, card, expired };
     // A task of its own: a client that hangs up must not leave a purchase half done.
     let purchase = context.purchases.clone().spawn(purchase::make(context.patient(), order));
     let purchase = purchase.await.map_err(|error| {

@@ -279,6 +279,31 @@ async fn a_repeated_purchase_is_the_same_one_and_charged_once() {
 }
 
 #[tokio::test]
+async fn a_repeat_gets_the_first_answer_though_its_card_has_expired_since() {
+    let cluster = shared();
+    let (seller, buyer) = (User::seller(&cluster).await, User::buyer(&cluster).await);
+    let item = seller.offers(lamp(category())).await;
+    let mut past = card();
+    past["card"]["expiry"] = json!("01/2020");
+    let buy = async |key: &str, card: &Value, base: &str| {
+        buyer.api.at(base).call("POST", "/purchases").key(key).json(card.clone()).send().await
+    };
+    buyer.wants(&item, 1).await;
+    let (bought, empty, late) = (unique("k"), unique("k"), unique("k"));
+    let made = buy(&bought, &card(), &cluster.buyers[0]).await.ok(201);
+    assert_eq!(buy(&bought, &past, &cluster.buyers[1]).await.ok(201), made);
+    buy(&empty, &card(), &cluster.buyers[0]).await.problem(409, "cart_empty");
+    buy(&empty, &past, &cluster.buyers[1]).await.problem(409, "cart_empty");
+    // It begins nothing, though, and no key is spent on it.
+    buyer.wants(&item, 2).await;
+    buy(&late, &past, &cluster.buyers[0]).await.at_fault("card.expiry");
+    assert_eq!(buyer.api.get(&format!("/items/{item}")).await.ok(200)["quantity"], 9);
+    assert_eq!(buyer.api.get("/cart").await.ok(200)["lines"][0]["quantity"], 2);
+    buy(&late, &card(), &cluster.buyers[1]).await.ok(201);
+    assert_eq!(buyer.api.get(&format!("/items/{item}")).await.ok(200)["quantity"], 7);
+}
+
+#[tokio::test]
 async fn of_two_who_want_the_last_unit_one_gets_it() {
     let cluster = shared();
     let seller = User::seller(&cluster).await;

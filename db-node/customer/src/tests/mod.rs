@@ -137,7 +137,19 @@ fn purchase_id(n: u8) -> Bytes {
 }
 
 fn begin(n: u8, purchase: u8) -> Change {
-    Change::BeginPurchase(BeginPurchase { token_hash: token(n), purchase_id: purchase_id(purchase) })
+    Change::BeginPurchase(BeginPurchase {
+        token_hash: token(n),
+        purchase_id: purchase_id(purchase),
+        only_go_on: false,
+    })
+}
+
+fn go_on(n: u8, purchase: u8) -> Change {
+    Change::BeginPurchase(BeginPurchase {
+        token_hash: token(n),
+        purchase_id: purchase_id(purchase),
+        only_go_on: true,
+    })
 }
 
 /// Completes a purchase of these item numbers and quantities, at 5 cents each.

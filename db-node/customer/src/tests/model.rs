@@ -392,6 +392,9 @@ impl Model {
             return self.told(id);
         }
         let session = self.buyer(token)?;
+        if command.only_go_on {
+            return Err(field("purchase_id"));
+        }
         let (buyer_id, lines) = (session.user, session.lines.clone());
         if lines.is_empty() {
             return refuse(Code::CartEmpty);

@@ -51,6 +51,23 @@ fn a_purchase_freezes_the_cart_as_it_is() {
 }
 
 #[test]
+fn who_may_only_go_on_begins_nothing_and_is_told_what_was_answered() {
+    let mut subject = with_cart(&[(7, 2)]);
+    let (first, other) = (key(1, 1), key(2, 1));
+    let refused = subject.run_as(first.clone(), go_on(1, 1)).unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidField);
+    assert!(!subject.db.purchases.any_under_way(crate::keys::TokenHash([1; 32])));
+    let begun = purchase(subject.run_as(first.clone(), begin(1, 1)));
+    assert_eq!(begun.state(), PurchaseState::Started, "that refusal was not kept");
+    assert_eq!(purchase(subject.run_as(first.clone(), go_on(1, 1))), begun);
+    let completed = purchase(subject.run(complete(1, &[(7, 2)])));
+    assert_eq!(purchase(subject.run_as(first, go_on(1, 1))), completed);
+    // A refusal to begin is an answer too.
+    assert_eq!(subject.run_as(other.clone(), begin(1, 2)).unwrap_err().code(), Code::CartEmpty);
+    assert_eq!(subject.run_as(other, go_on(1, 2)).unwrap_err().code(), Code::CartEmpty);
+}
+
+#[test]
 fn a_completed_purchase_is_in_the_history_and_out_of_the_carts() {
     let mut subject = with_cart(&[(7, 2), (8, 1)]);
     subject.save(1, None).unwrap();

@@ -82,6 +82,7 @@ impl Chance {
             21..=23 => Change::BeginPurchase(BeginPurchase {
                 token_hash: self.token(),
                 purchase_id: self.purchase_id(),
+                only_go_on: self.one_in(6),
             }),
             24..=26 => {
                 let n = self.below(12);
