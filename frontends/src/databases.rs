@@ -35,7 +35,8 @@ impl From<Failure> for Problem {
     }
 }
 
-/// Both databases, for one request: every call ends at its deadline.
+/// Both databases, for one request: every call ends at its deadline, and at once when a database has too much under way, so
+/// that the caller is told to come back.
 #[derive(Clone)]
 pub struct Databases {
     /// The customer database.
@@ -45,6 +46,12 @@ pub struct Databases {
 }
 
 impl Databases {
+    /// The same, for what was begun and must not be left half done: an overloaded database is waited for until the deadline.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        Databases { customer: self.customer.patient(), product: self.product.patient() }
+    }
+
     /// Changes the customer database.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ impl Collector {
     #[must_use]
     pub fn new(cluster: Subject) -> Self {
         let nodes = cluster.file().product.iter().map(|node| (node.name.clone(), node.address)).collect();
-        Collector { cluster, product: Database::connect(nodes, Options::default()) }
+        Collector { cluster, product: Database::connect(nodes, Options::default()).patient() }
     }
 
     /// Waits until no purchase holds stock any more. Whether that came to pass shows in the totals.

@@ -126,7 +126,7 @@ async fn charges(cluster: &Cluster, books: &Books) -> anyhow::Result<agora_clien
 
 async fn totals(cluster: &Cluster, books: &Books) -> anyhow::Result<Totals> {
     let nodes = cluster.file().product.iter().map(|node| (node.name.clone(), node.address)).collect();
-    let database = Database::<Product>::connect(nodes, Options::default());
+    let database = Database::<Product>::connect(nodes, Options::default()).patient();
     let question = Query { body: Some(query::Body::GetTotals(GetTotals {})) };
     let answer = database.query(&question, std::time::Instant::now() + QUERY_WITHIN).await?;
     let Some(response::Body::Totals(totals)) = answer.body else {

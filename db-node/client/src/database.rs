@@ -13,16 +13,16 @@ use agora_proto::database::{StatusReply, StatusRequest, call};
 use agora_proto::limits::COMMAND_BYTES;
 use bytes::Bytes;
 use prost::Message;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Channel;
 
-use crate::attempts::{Attempts, Kind};
+use crate::attempts::{Attempts, Elsewhere, Kind, OnOverload};
 use crate::error::CallError;
 use crate::keeper;
 use crate::leader::{self, Leader};
-use crate::node::Node;
+use crate::node::{Health, Node};
 use crate::options::Options;
 use crate::pipeline::{Failed, Sent};
 use crate::routing::choose;
@@ -38,14 +38,18 @@ const IN_A_ROW: usize = 64;
 /// A database group. Cheap to clone; the connections close when the last clone is gone.
 ///
 /// It connects at the first call, on the runtime of that call, and must not outlive that runtime.
+///
+/// When the nodes have too much under way, a call fails at once, so that whoever waits for it can be told to come back. A
+/// caller that has begun something, and would have to leave it half done, uses a [`patient`](Database::patient) one.
 pub struct Database<S> {
     group: Arc<Group>,
+    on_overload: OnOverload,
     schema: PhantomData<fn() -> S>,
 }
 
 impl<S> Clone for Database<S> {
     fn clone(&self) -> Self {
-        Database { group: Arc::clone(&self.group), schema: PhantomData }
+        Database { group: Arc::clone(&self.group), on_overload: self.on_overload, schema: PhantomData }
     }
 }
 
@@ -66,7 +70,14 @@ impl<S: Schema> Database<S> {
             came_up: Arc::new(Notify::new()),
             started: OnceLock::new(),
         };
-        Database { group: Arc::new(group), schema: PhantomData }
+        Database { group: Arc::new(group), on_overload: OnOverload::Tell, schema: PhantomData }
+    }
+
+    /// The same group over the same connections, for calls that wait until their deadline for an overloaded database to have
+    /// room again, with growing pauses.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        Database { on_overload: OnOverload::WaitOut, ..self.clone() }
     }
 
     /// Changes the state, and returns the database's response. Repeats the command at other nodes until the deadline; its
@@ -79,8 +90,8 @@ impl<S: Schema> Database<S> {
         command: &S::Command,
         deadline: std::time::Instant,
     ) -> Result<S::Response, CallError> {
-        let response =
-            self.group.call(Kind::Command, command.encode_to_vec().into(), deadline.into()).await?;
+        let attempts = Attempts::new(Kind::Command, self.on_overload, deadline.into());
+        let response = self.group.call(command.encode_to_vec().into(), attempts).await?;
         S::Response::decode(response)
             .map_err(|error| CallError::OutcomeUnknown(format!("the node's response can't be read: {error}")))
     }
@@ -94,7 +105,8 @@ impl<S: Schema> Database<S> {
         query: &S::Query,
         deadline: std::time::Instant,
     ) -> Result<S::Response, CallError> {
-        let response = self.group.call(Kind::Query, query.encode_to_vec().into(), deadline.into()).await?;
+        let attempts = Attempts::new(Kind::Query, self.on_overload, deadline.into());
+        let response = self.group.call(query.encode_to_vec().into(), attempts).await?;
         S::Response::decode(response)
             .map_err(|error| CallError::Unavailable(format!("the node's response can't be read: {error}")))
     }
@@ -136,17 +148,15 @@ struct Group {
 }
 
 impl Group {
-    async fn call(&self, kind: Kind, body: Bytes, deadline: Instant) -> Result<Bytes, CallError> {
+    async fn call(&self, body: Bytes, mut attempts: Attempts) -> Result<Bytes, CallError> {
         if body.len() > COMMAND_BYTES {
             return Err(CallError::Malformed(format!(
                 "{} bytes, but {COMMAND_BYTES} are the most",
                 body.len()
             )));
         }
-        let _permit =
-            self.calls.try_acquire().map_err(|_| CallError::Overloaded { retry_after: RETRY_AFTER })?;
+        let _permit = self.place(&attempts).await?;
         self.start();
-        let mut attempts = Attempts::new(kind, deadline);
         loop {
             let Some((index, node)) = self.node_for(&attempts).await else {
                 return Err(attempts.give_up());
@@ -158,7 +168,8 @@ impl Group {
                 }
                 Err(Failed::Malformed(why)) => return Err(CallError::Malformed(why)),
                 Err(Failed::Overloaded(retry_after)) => {
-                    attempts.overloaded(retry_after, &self.options).await?
+                    let elsewhere = self.elsewhere(index, &attempts);
+                    attempts.overloaded(index, retry_after, elsewhere).await?;
                 }
                 Err(failed) => {
                     node.failed(Instant::now());
@@ -166,6 +177,30 @@ impl Group {
                     attempts.failed(index, node, failed, self.nodes.len()).await;
                 }
             }
+        }
+    }
+
+    /// A place among the calls under way.
+    async fn place(&self, attempts: &Attempts) -> Result<SemaphorePermit<'_>, CallError> {
+        let place = match attempts.on_overload {
+            OnOverload::Tell => self.calls.try_acquire().ok(),
+            OnOverload::WaitOut => {
+                timeout_at(attempts.deadline, self.calls.acquire()).await.ok().and_then(Result::ok)
+            }
+        };
+        place.ok_or(CallError::Overloaded { retry_after: RETRY_AFTER })
+    }
+
+    /// Whether it makes sense to ask another node at once when this one has no room.
+    fn elsewhere(&self, index: usize, attempts: &Attempts) -> Elsewhere {
+        let bound = self.options.only_node.is_some()
+            || attempts.kind == Kind::Command && self.commands == Commands::ToTheLeader;
+        let now = Instant::now();
+        let is_well = |(other, node): (usize, &Arc<Node>)| other != index && node.health(now) == Health::Good;
+        if !bound && self.nodes.iter().enumerate().any(is_well) {
+            Elsewhere::Somebody
+        } else {
+            Elsewhere::Nobody
         }
     }
 
@@ -269,5 +304,58 @@ impl Group {
             Some((node.name.clone(), channel))
         });
         leader::watch(Arc::clone(&self.leader), respondents.collect(), stop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agora_proto::customer;
+    use agora_proto::database::{Failure, Reply, failure, reply};
+    use tokio::sync::mpsc::Receiver;
+
+    use super::*;
+    use crate::pipeline::Pipeline;
+    use crate::schema::Customer;
+
+    /// A node that refuses whatever comes, for a minute.
+    async fn refuse(
+        node: Arc<Node>,
+        pipeline: Arc<Pipeline>,
+        mut calls: Receiver<agora_proto::database::Call>,
+    ) {
+        while let Some(call) = calls.recv().await {
+            let kind = failure::Kind::Overloaded.into();
+            let failure = Failure { kind, detail: String::new(), retry_after_ms: 60_000 };
+            pipeline.complete(Reply { id: call.id, body: Some(reply::Body::Failure(failure)) });
+        }
+        drop(node);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_time_passes_between_a_nodes_overload_and_the_callers_being_told() {
+        let nowhere = |n| (format!("node-{n}"), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let database: Database<Customer> =
+            Database::connect(vec![nowhere(0), nowhere(1)], Options::default());
+        for node in &database.group.nodes {
+            let (pipeline, calls) = Pipeline::new();
+            let pipeline = Arc::new(pipeline);
+            node.connected(Arc::clone(&pipeline));
+            tokio::spawn(refuse(Arc::clone(node), pipeline, calls));
+        }
+        let began = Instant::now();
+        let deadline = began + Duration::from_secs(200);
+        for _ in 0..100 {
+            let told = database.execute(&customer::Command::default(), deadline.into()).await;
+            assert_eq!(told, Err(CallError::Overloaded { retry_after: Duration::from_secs(60) }));
+            let told = database.query(&customer::Query::default(), deadline.into()).await;
+            assert_eq!(told, Err(CallError::Overloaded { retry_after: Duration::from_secs(60) }));
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        // The clock is not one that stands still anyway.
+        let patient = database.patient();
+        let told = patient.execute(&customer::Command::default(), deadline.into()).await;
+        assert!(
+            matches!(told, Err(CallError::Overloaded { .. })) && began.elapsed() > Duration::from_secs(30)
+        );
     }
 }

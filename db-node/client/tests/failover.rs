@@ -209,17 +209,79 @@ async fn nodes_that_are_nowhere_are_waited_for_until_the_deadline_only() {
 }
 
 #[tokio::test]
-async fn overload_is_waited_out_a_few_times_and_then_told() {
-    let group = Group::start(vec![first(2, Act::Fail(Kind::Overloaded))], "").await;
+async fn overload_is_told_at_once_and_waited_out_by_who_wants_to() {
+    let group = Group::start(vec![first(9, Act::Fail(Kind::Overloaded))], "").await;
     let database = group.database(Options::default());
-    execute(&database, 5_000).await.unwrap();
-    assert_eq!(group.calls(), [3]);
+    let overloaded = CallError::Overloaded { retry_after: Duration::from_millis(5) };
+    assert_eq!(execute(&database, 20_000).await.unwrap_err(), overloaded);
+    assert_eq!(query(&database, 20_000).await.unwrap_err(), overloaded);
+    assert_eq!(group.calls(), [2], "each was asked once");
+    execute(&database.patient(), 20_000).await.unwrap();
+    assert_eq!(group.calls(), [10]);
 
     let group = Group::start(vec![always(Act::Fail(Kind::Overloaded))], "").await;
-    let database = group.database(Options { overload_retries: 2, ..Options::default() });
-    let overloaded = execute(&database, 5_000).await.unwrap_err();
-    assert_eq!(overloaded, CallError::Overloaded { retry_after: Duration::from_millis(5) });
-    assert_eq!(group.calls(), [3]);
+    let database = group.database(Options::default()).patient();
+    assert_eq!(execute(&database, 100).await.unwrap_err(), overloaded, "nothing happened");
+}
+
+#[tokio::test]
+async fn an_overloaded_node_costs_one_try_at_another_one_and_a_leader_none() {
+    let full = || always(Act::Fail(Kind::Overloaded));
+    let group = Group::start(vec![full(), full(), full()], "").await;
+    let database = group.database(Options::default());
+    // Not all nodes are connected at the first calls.
+    while group.calls().contains(&0) {
+        query(&database, 20_000).await.unwrap_err();
+    }
+    for ask in 1..=5 {
+        let before: usize = group.calls().iter().sum();
+        execute(&database, 20_000).await.unwrap_err();
+        assert_eq!(group.calls().iter().sum::<usize>(), before + 2, "call {ask}");
+    }
+
+    let group = Group::start(vec![full(), always(Act::Answer)], "").await;
+    let database = group.database(Options::default());
+    while group.calls().contains(&0) {
+        // Fails as long as the other one is not connected.
+        drop(query(&database, 20_000).await);
+    }
+    for _ in 0..200 {
+        query(&database, 20_000).await.expect("one of the two has room");
+    }
+
+    let group = Group::start(vec![full(), always(Act::Answer)], "node-0").await;
+    let database: Database<Product> = group.database(Options::default());
+    let deadline = within(20_000);
+    while database.leader() != Some(0) || group.calls().contains(&0) {
+        assert!(Instant::now() < deadline, "the leader is not found");
+        drop(database.query(&product::Query::default(), deadline).await);
+        tokio::task::yield_now().await;
+    }
+    let before = group.calls();
+    database.execute(&product::Command::default(), deadline).await.unwrap_err();
+    assert_eq!(group.calls(), [before[0] + 1, before[1]], "others would only pass it on");
+}
+
+#[tokio::test]
+async fn a_command_that_may_have_happened_is_not_called_undone_because_of_an_overload() {
+    let script = |overloaded: usize| -> Script {
+        Arc::new(move |before| match before {
+            0 => Act::BreakTheStream,
+            n if n <= overloaded => Act::Fail(Kind::Overloaded),
+            _ => Act::Answer,
+        })
+    };
+    // Only a repeat finds out, so that is worth waiting for.
+    let group = Group::start(vec![script(3)], "").await;
+    execute(&group.database(Options::default()), 20_000).await.unwrap();
+    assert_eq!(group.calls(), [5]);
+    let group = Group::start(vec![script(usize::MAX)], "").await;
+    let unknown = execute(&group.database(Options::default()), 300).await.unwrap_err();
+    assert!(matches!(unknown, CallError::OutcomeUnknown(_)), "{unknown:?}");
+    // A query can't have done anything.
+    let group = Group::start(vec![script(usize::MAX)], "").await;
+    let overloaded = query(&group.database(Options::default()), 20_000).await.unwrap_err();
+    assert!(matches!(overloaded, CallError::Overloaded { .. }), "{overloaded:?}");
 }
 
 #[tokio::test]
@@ -234,7 +296,11 @@ async fn a_client_with_enough_under_way_says_so_at_once() {
         tokio::task::yield_now().await;
     }
     assert!(matches!(query(&database, 10_000).await, Err(CallError::Overloaded { .. })));
+    // Who is patient waits for a place.
+    let patient = tokio::spawn(async move { query(&database.patient(), 300).await });
     under_way.abort();
+    let served = patient.await.unwrap();
+    assert!(matches!(served, Err(CallError::Unavailable(_))), "it came to the silent node: {served:?}");
 }
 
 #[tokio::test]

@@ -163,11 +163,11 @@ impl Nodes {
     }
 
     pub fn customer(&self) -> Database<Customer> {
-        Database::connect(Self::addresses(&self.file.customer), Options::default())
+        Database::connect(Self::addresses(&self.file.customer), Options::default()).patient()
     }
 
     pub fn product(&self) -> Database<Product> {
-        Database::connect(Self::addresses(&self.file.product), Options::default())
+        Database::connect(Self::addresses(&self.file.product), Options::default()).patient()
     }
 
     /// What a customer node says of itself, if it answers within a moment.

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::app::App;
 use crate::crash;
-use crate::databases::{Failure, expected};
+use crate::databases::{Databases, Failure, expected};
 use crate::payment::{Card, Payment, PaymentError};
 use crate::purchase::{id_text, uuid};
 
@@ -59,13 +59,15 @@ pub enum Stuck {
 #[derive(Clone)]
 pub struct Steps {
     app: Arc<App>,
+    /// What was begun is seen through: turning back costs an overloaded database more than going on.
+    databases: Databases,
     id: Bytes,
 }
 
 impl Steps {
     /// Of the purchase with this id.
     pub fn new(app: &Arc<App>, id: &Bytes) -> Self {
-        Steps { app: Arc::clone(app), id: id.clone() }
+        Steps { app: Arc::clone(app), databases: app.databases.patient(), id: id.clone() }
     }
 
     /// The purchase's id, and that of its payment.
@@ -188,7 +190,7 @@ impl Steps {
         deadline: Instant,
         done: &'static str,
     ) -> Result<Reservation, Failure> {
-        let answer = self.app.databases.change_product(deadline, None, command).await;
+        let answer = self.databases.change_product(deadline, None, command).await;
         if matches!(answer, Err(Failure::Refused(_))) {
             crash::point("refused", uuid(&self.id)).await;
         }
@@ -203,7 +205,7 @@ impl Steps {
         deadline: Instant,
         done: &'static str,
     ) -> Result<customer::Purchase, Failure> {
-        let purchase = self.app.databases.change_customer(deadline, None, command).await?;
+        let purchase = self.databases.change_customer(deadline, None, command).await?;
         crash::point(done, uuid(&self.id)).await;
         expected!(customer::Purchase, purchase)
     }

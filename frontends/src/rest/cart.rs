@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::{Caller, Context};
-use crate::databases::expected;
+use crate::databases::{Databases, expected};
 use crate::problem::{Problem, ProblemBody};
 use crate::rest::body::Fields;
 use crate::rest::key::IdempotencyKey;
@@ -83,7 +83,7 @@ pub async fn show(context: Context, token: Token) -> Result<Json<Cart>, Problem>
     let cart = async {
         let cart =
             expected!(customer::Cart, context.databases.ask_customer(context.deadline, question).await?)?;
-        with_items(&context, cart).await
+        with_items(&context, &context.databases, cart).await
     };
     let (user, cart) = tokio::join!(context.user(&token), cart);
     user?;
@@ -169,18 +169,21 @@ pub async fn clear(context: Context, caller: Caller, key: IdempotencyKey) -> Res
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A cart that was changed just now: if it can't be shown, nobody may be told that nothing happened.
+/// A cart that was changed just now: if it can't be shown, nobody may be told that nothing happened. So that is waited for.
 async fn changed(context: &Context, cart: customer::Cart) -> Result<Json<Cart>, Problem> {
-    with_items(context, cart).await.map(Json).map_err(|_| Problem::outcome_unknown())
+    with_items(context, &context.databases.patient(), cart)
+        .await
+        .map(Json)
+        .map_err(|_| Problem::outcome_unknown())
 }
 
-async fn with_items(context: &Context, cart: customer::Cart) -> Result<Cart, Problem> {
+async fn with_items(context: &Context, databases: &Databases, cart: customer::Cart) -> Result<Cart, Problem> {
     let ids: Vec<ItemId> = cart.lines.iter().filter_map(|line| line.item).collect();
     let items = if ids.is_empty() {
         Vec::new()
     } else {
         let question = product::query::Body::GetItems(GetItems { ids });
-        expected!(product::Items, context.databases.ask_product(context.deadline, question).await?)?.items
+        expected!(product::Items, databases.ask_product(context.deadline, question).await?)?.items
     };
     Ok(join(cart, items))
 }

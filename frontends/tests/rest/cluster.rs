@@ -172,12 +172,12 @@ impl Cluster {
 
     /// A client of the customer database.
     pub fn customers(&self) -> Database<Customer> {
-        Database::connect(addresses(&self.file.customer), Options::default())
+        Database::connect(addresses(&self.file.customer), Options::default()).patient()
     }
 
     /// A client of the product database.
     pub fn products(&self) -> Database<Product> {
-        Database::connect(addresses(&self.file.product), Options::default())
+        Database::connect(addresses(&self.file.product), Options::default()).patient()
     }
 
     /// Kills a process as the operating system would.

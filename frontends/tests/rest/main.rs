@@ -12,4 +12,5 @@ mod buying;
 mod cluster;
 mod items;
 mod outages;
+mod overload;
 mod server;

@@ -48,7 +48,7 @@ pub(crate) async fn prepare(
 ) -> anyhow::Result<Vec<CustomerClient>> {
     let nodes: Vec<_> = file.customer.iter().map(|node| (node.name.clone(), node.address)).collect();
     let options = Options { only_node: ways.only_node, ..Options::default() };
-    let connect = |_| Database::<Customer>::connect(nodes.clone(), options.clone());
+    let connect = |_| Database::<Customer>::connect(nodes.clone(), options.clone()).patient();
     let databases: Arc<[_]> = (0..ways.connections).map(connect).collect();
     let prepared = stream::iter(0..clients).map(|index| {
         let databases = Arc::clone(&databases);

@@ -49,7 +49,7 @@ pub(crate) async fn prepare(
 ) -> anyhow::Result<Vec<ProductClient>> {
     let nodes: Vec<_> = file.product.iter().map(|node| (node.name.clone(), node.address)).collect();
     let options = Options { only_node: ways.only_node, ..Options::default() };
-    let connect = |_| Database::<Product>::connect(nodes.clone(), options.clone());
+    let connect = |_| Database::<Product>::connect(nodes.clone(), options.clone()).patient();
     let databases: Arc<[_]> = (0..ways.connections).map(connect).collect();
     let prepared = stream::iter(0..clients).map(|index| {
         let databases = Arc::clone(&databases);
