@@ -71,3 +71,30 @@ fn a_load_tells_what_each_call_costs_and_how_long_a_kill_held_it_up() {
     }
     assert!(used("customer nodes", "syncs_per_op") > 0.0 && used("buyer frontends", "syncs_per_op") == 0.0);
 }
+
+#[test]
+fn an_overload_tells_its_curve_and_whether_the_promise_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report");
+    let mut command = Command::new(PROGRAM);
+    command.args(["bench", "overload", "--op", "read", "--seconds", "1", "--capacity", "20"]);
+    command.args(["--multiples", "1,3", "--json", "-", "--report"]).arg(&report);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let (told, said) = (text(&output.stdout), text(&output.stderr));
+    println!("{said}");
+    let curve: Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}\n{said}"));
+    // How fast this machine is, is not judged here: but the code, the text and the figures say the same.
+    let steps = curve["steps"].as_array().unwrap();
+    assert_eq!([&steps[0]["multiple"], &steps[1]["multiple"]], [1.0, 3.0]);
+    let share = steps[1]["share_of_peak"].as_f64().unwrap();
+    let (code, verdict) = if share >= 0.8 { (0, "kept") } else { (1, "not_kept") };
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    let expected = serde_json::json!({"verdict": verdict, "multiple": 3.0, "share_of_peak": share});
+    assert_eq!(curve["verdict"], expected);
+    let line = format!("{}: at 3 × the capacity ", verdict.replace('_', " "));
+    assert!(said.lines().any(|said| said.starts_with(&line)), "{said}");
+    let file = |name: &str| std::fs::read_to_string(report.join(name)).unwrap();
+    assert!(file("overload.md").contains(&line) && file("overload.md").contains("(overload.svg)"));
+    assert!(file("overload.svg").contains("done within 1 s"));
+    assert_eq!(file("overload.json").trim(), told.trim());
+}

@@ -1,6 +1,7 @@
 //! Measures a cluster: how much it does, how fast, and what a failure costs.
 //!
 //! - `latency`: distributions of response times.
+//! - `draw`: how charts look.
 //! - `site`: the cluster that is measured, its own or one that runs already.
 //! - `load`: one kind of call, as many as will go.
 //! - `overload`: more calls than can be done.
@@ -8,6 +9,7 @@
 //! - `failover`: how long nothing succeeds when the member that matters dies.
 //! - `soak`: memory and disk at full load while a node is down.
 
+pub(crate) mod draw;
 pub(crate) mod failover;
 pub(crate) mod latency;
 pub(crate) mod load;

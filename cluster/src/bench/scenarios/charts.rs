@@ -2,43 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::Scenario;
 use super::function::Function;
 use super::markdown::crowd;
 use super::report::Report;
+use crate::bench::draw::{ALARM, Area, COLOURS, Chart, FAINT, INK, below_legend, picture, text};
 use crate::bench::latency::Latencies;
-
-const WIDTH: u32 = 960;
-const INK: RGBColor = RGBColor(34, 40, 49);
-const FAINT: RGBColor = RGBColor(208, 213, 221);
-const GAP: RGBColor = RGBColor(214, 69, 65);
-/// Told apart by people with any colour vision (Okabe & Ito, "Color Universal Design", 2008), on white.
-const COLOURS: [RGBColor; 8] = [
-    RGBColor(34, 40, 49),
-    RGBColor(0, 114, 178),
-    RGBColor(86, 180, 233),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(148, 103, 40),
-];
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-/// A picture.
-#[derive(Clone, Debug)]
-pub(crate) struct Chart {
-    /// The name of its file, without the ending.
-    pub name: String,
-    pub title: String,
-    /// What it shows and how to read it.
-    pub caption: &'static str,
-    pub svg: String,
-}
 
 /// All charts that the report has figures for.
 pub(crate) fn charts(report: &Report) -> anyhow::Result<Vec<Chart>> {
@@ -79,24 +50,9 @@ pub(crate) fn charts(report: &Report) -> anyhow::Result<Vec<Chart>> {
     Ok(charts)
 }
 
-fn picture(height: u32, draw: impl FnOnce(&Area) -> anyhow::Result<()>) -> anyhow::Result<String> {
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
-        area.fill(&WHITE)?;
-        draw(&area)?;
-        area.present()?;
-    }
-    Ok(svg)
-}
-
 fn colour(scenario: Scenario) -> RGBColor {
     let index = Scenario::ALL.iter().position(|known| *known == scenario).unwrap_or(0);
     COLOURS.get(index).copied().unwrap_or(INK)
-}
-
-fn text(size: u32) -> TextStyle<'static> {
-    ("sans-serif", size).into_font().color(&INK)
 }
 
 fn ms(value: &f64) -> String {
@@ -115,19 +71,9 @@ fn decades(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
     if high == 0.0 { 0.1..10.0 } else { low * 0.8..(high * 1.25).max(low * 10.0) }
 }
 
-/// Which colour is which, in a strip above the picture, which gets the rest of the area.
-fn below_legend<'a>(area: &Area<'a>, scenarios: &[Scenario]) -> anyhow::Result<Area<'a>> {
-    const PER_ROW: usize = 4;
-    const ROW: i32 = 20;
-    let rows = scenarios.len().div_ceil(PER_ROW) as i32;
-    let (strip, rest) = area.split_vertically(rows * ROW + 8);
-    for (index, scenario) in scenarios.iter().enumerate() {
-        let x = 12 + (index % PER_ROW) as i32 * (WIDTH as i32 - 12) / PER_ROW as i32;
-        let y = 4 + (index / PER_ROW) as i32 * ROW;
-        strip.draw(&Rectangle::new([(x, y + 3), (x + 14, y + 13)], colour(*scenario).filled()))?;
-        strip.draw(&Text::new(scenario.to_string(), (x + 20, y + 2), text(13)))?;
-    }
-    Ok(rest)
+/// Which scenario has which colour.
+fn legend(scenarios: &[Scenario]) -> Vec<(String, RGBColor)> {
+    scenarios.iter().map(|scenario| (scenario.to_string(), colour(*scenario))).collect()
 }
 
 /// What the runs with one number of clients tell.
@@ -165,7 +111,7 @@ impl View<'_> {
         let every = scenarios.iter().flat_map(|scenario| functions.iter().map(|f| figures(*scenario, *f)));
         let span = decades(every.flatten().flat_map(|(mean, p99)| [mean, p99]));
         let rows = functions.len() as f64;
-        let area = &below_legend(area, &scenarios)?;
+        let area = &below_legend(area, &legend(&scenarios))?;
         let mut chart = ChartBuilder::on(area)
             .margin(10)
             .x_label_area_size(30)
@@ -222,7 +168,8 @@ impl View<'_> {
                 .y_label_area_size(52)
                 .build_cartesian_2d(-1_000.0..2_000.0, 0.0..highest)?;
             if let Some((from, to)) = self.worst_gap(*scenario) {
-                let shade = Rectangle::new([(from, 0.0), (to.min(2_000.0), highest)], GAP.mix(0.35).filled());
+                let shade =
+                    Rectangle::new([(from, 0.0), (to.min(2_000.0), highest)], ALARM.mix(0.35).filled());
                 chart.draw_series(std::iter::once(shade))?;
             }
             chart
@@ -292,7 +239,7 @@ impl View<'_> {
         let lines = scenarios.iter().map(line).collect::<anyhow::Result<Vec<_>>>()?;
         let span = decades(lines.iter().flatten().map(|(_, ms)| *ms));
         let end = lines.iter().flatten().map(|(x, _)| *x).fold(1.0, f64::max);
-        let mut chart = ChartBuilder::on(&below_legend(area, &scenarios)?)
+        let mut chart = ChartBuilder::on(&below_legend(area, &legend(&scenarios))?)
             .margin(10)
             .x_label_area_size(30)
             .y_label_area_size(60)
@@ -335,7 +282,7 @@ fn scaling(report: &Report, sizes: &BTreeSet<usize>, area: &Area) -> anyhow::Res
     let (least, most) =
         (sizes.first().copied().unwrap_or(1) as f64, sizes.last().copied().unwrap_or(1) as f64);
     let scenarios: Vec<Scenario> = known.iter().copied().collect();
-    let mut chart = ChartBuilder::on(&below_legend(area, &scenarios)?)
+    let mut chart = ChartBuilder::on(&below_legend(area, &legend(&scenarios))?)
         .margin(10)
         .x_label_area_size(30)
         .y_label_area_size(60)

@@ -4,7 +4,8 @@ use maud::{DOCTYPE, PreEscaped, html};
 
 use super::markdown::{NOTES, crowd, sizes};
 use super::report::Report;
-use super::{Chart, Function, Scenario};
+use super::{Function, Scenario};
+use crate::bench::draw::Chart;
 
 const STYLE: &str = "
 :root { --ink: #222831; --faint: #667085; --line: #d0d5dd; --paper: #fff; --bad: #b42318; }

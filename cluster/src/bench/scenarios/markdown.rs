@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::report::{Report, RunReport};
-use super::{Chart, Function, Scenario};
+use super::{Function, Scenario};
+use crate::bench::draw::Chart;
 
 /// The whole report. Its charts are files beside it.
 pub(crate) fn markdown(report: &Report, charts: &[Chart]) -> String {

@@ -29,7 +29,7 @@ use agora_process::{ClusterFile, Links};
 use futures::future::try_join_all;
 use serde::Serialize;
 
-pub(crate) use charts::{Chart, charts};
+pub(crate) use charts::charts;
 pub(crate) use function::Function;
 pub(crate) use report::{About, Report, RunReport};
 pub(crate) use run::{Counter, run};

@@ -1,4 +1,4 @@
-//! `bench overload`: what is still done when more is asked for than can be done.
+//! `bench overload`: what is still done when more is asked for than can be done, and whether that is what was promised.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,11 +7,10 @@ use std::time::Duration;
 use agora_process::shutdown_signal;
 use anyhow::{Context, bail};
 use clap::Args;
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::load::{Op, prepare_rest};
-use crate::bench::overload::{Frontends, Requests, Step, capacity, step};
+use crate::bench::overload::{Curve, Frontends, Requests, Verdict, capacity, step};
 use crate::bench::site::Site;
 use crate::cli::out;
 
@@ -36,6 +35,9 @@ pub struct OverloadArgs {
     /// Measure the cluster that runs on this data directory [default: one of its own, on free ports]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The folder into which a report is written: Markdown, a chart, JSON [default: none]
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// Also write the result as JSON into this file (- for standard output).
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -46,24 +48,7 @@ fn multiple(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "a multiple is a number from 0.01 to 100".to_owned())
 }
 
-/// The whole curve.
-#[derive(Debug, Serialize)]
-struct Curve {
-    op: &'static str,
-    seconds: u64,
-    capacity_per_s: f64,
-    steps: Vec<AtMultiple>,
-}
-
-#[derive(Debug, Serialize)]
-struct AtMultiple {
-    multiple: f64,
-    #[serde(flatten)]
-    step: Step,
-    /// Of the highest goodput of all steps.
-    share_of_peak: f64,
-}
-
+/// Fails, after it has told all, when less is done than promised.
 pub async fn overload(args: OverloadArgs) -> anyhow::Result<ExitCode> {
     let stop = shutdown_signal().context("can't listen for signals")?;
     let site = match &args.data {
@@ -90,7 +75,14 @@ pub async fn overload(args: OverloadArgs) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.json {
         super::write_json(path, &curve)?;
     }
-    Ok(ExitCode::SUCCESS)
+    if let Some(folder) = &args.report {
+        curve.write(folder)?;
+        out::note(&format!("the report is in {}", folder.join("overload.md").display()));
+    }
+    Ok(match curve.verdict {
+        Verdict::Kept { .. } | Verdict::NotJudged => ExitCode::SUCCESS,
+        Verdict::NotKept { .. } => ExitCode::FAILURE,
+    })
 }
 
 async fn measure(args: &OverloadArgs, site: &Site, stop: &CancellationToken) -> anyhow::Result<Curve> {
@@ -112,57 +104,7 @@ async fn measure(args: &OverloadArgs, site: &Site, stop: &CancellationToken) -> 
         out::note(&format!("{multiple} × {capacity_per_s:.0} /s: {:.0} /s done", step.goodput_per_s));
         steps.push((*multiple, step));
     }
-    Ok(Curve::new(args, capacity_per_s, steps))
-}
-
-impl Curve {
-    fn new(args: &OverloadArgs, capacity_per_s: f64, steps: Vec<(f64, Step)>) -> Self {
-        let peak = steps.iter().map(|(_, step)| step.goodput_per_s).fold(f64::MIN_POSITIVE, f64::max);
-        let steps = steps.into_iter().map(|(multiple, step)| AtMultiple {
-            multiple,
-            share_of_peak: (step.goodput_per_s / peak * 1000.0).round() / 1000.0,
-            step,
-        });
-        Curve { op: args.op.as_str(), seconds: args.seconds, capacity_per_s, steps: steps.collect() }
-    }
-
-    /// For people.
-    fn text(&self) -> String {
-        let mut table = out::table();
-        table.set_header([
-            "load",
-            "calls/s",
-            "done/s",
-            "of peak",
-            "p50",
-            "p99",
-            "refused/s",
-            "told p50",
-            "told p99",
-            "late",
-            "failed",
-        ]);
-        let ms = |us: u64| if us == 0 { "-".to_owned() } else { format!("{:.1} ms", us as f64 / 1000.0) };
-        for AtMultiple { multiple, step, share_of_peak } in &self.steps {
-            table.add_row([
-                format!("{multiple} ×"),
-                format!("{:.0}", step.offered_per_s),
-                format!("{:.0}", step.goodput_per_s),
-                format!("{:.0} %", share_of_peak * 100.0),
-                ms(step.p50_us),
-                ms(step.p99_us),
-                format!("{:.0}", step.refused_per_s),
-                ms(step.refused_p50_us),
-                ms(step.refused_p99_us),
-                step.late.to_string(),
-                step.failed.to_string(),
-            ]);
-        }
-        format!(
-            "{} at the buyer frontends, {} s at each rate; capacity {:.0} /s. Done: within 1 s of when the call was due.\n{table}",
-            self.op, self.seconds, self.capacity_per_s
-        )
-    }
+    Ok(Curve::new(args.op, args.seconds, capacity_per_s, steps))
 }
 
 #[cfg(test)]
