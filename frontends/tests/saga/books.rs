@@ -11,7 +11,7 @@ use crate::api::User;
 use crate::cluster::Cluster;
 
 /// How long an unfinished purchase may take to be finished when nobody goes on with it.
-const PROMISE: Duration = Duration::from_secs(60);
+pub const PROMISE: Duration = Duration::from_secs(60);
 
 /// What a buyer's history says.
 #[derive(Debug, Default)]
