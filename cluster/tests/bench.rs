@@ -86,12 +86,16 @@ fn an_overload_tells_its_curve_and_whether_the_promise_is_kept() {
     // How fast this machine is, is not judged here: but the code, the text and the figures say the same.
     let steps = curve["steps"].as_array().unwrap();
     assert_eq!([&steps[0]["multiple"], &steps[1]["multiple"]], [1.0, 3.0]);
-    let share = steps[1]["share_of_peak"].as_f64().unwrap();
-    let (code, verdict) = if share >= 0.8 { (0, "kept") } else { (1, "not_kept") };
+    let figure = |name: &str| steps[1][name].as_f64().unwrap();
+    let share = figure("share_of_peak");
+    let (code, verdict) = match share >= 0.8 {
+        _ if figure("goodput_per_s") > figure("offered_per_s") / 2.0 => (0, "not_judged"),
+        true => (0, "kept"),
+        false => (1, "not_kept"),
+    };
     assert_eq!(output.status.code(), Some(code), "{said}");
-    let expected = serde_json::json!({"verdict": verdict, "multiple": 3.0, "share_of_peak": share});
-    assert_eq!(curve["verdict"], expected);
-    let line = format!("{}: at 3 × the capacity ", verdict.replace('_', " "));
+    assert_eq!(curve["verdict"]["verdict"], verdict);
+    let line = format!("{}: ", verdict.replace('_', " "));
     assert!(said.lines().any(|said| said.starts_with(&line)), "{said}");
     let file = |name: &str| std::fs::read_to_string(report.join(name)).unwrap();
     assert!(file("overload.md").contains(&line) && file("overload.md").contains("(overload.svg)"));

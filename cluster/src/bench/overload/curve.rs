@@ -46,13 +46,15 @@ pub(crate) enum Verdict {
     Kept { multiple: f64, share_of_peak: f64 },
     /// Here least is done.
     NotKept { multiple: f64, share_of_peak: f64 },
-    /// There was no load high enough.
+    /// There was no load high enough: none was tried, or it could all be done.
     NotJudged,
 }
 
 impl Verdict {
     fn of(steps: &[AtMultiple]) -> Self {
-        let judged = steps.iter().filter(|step| step.multiple >= PROMISED_AT);
+        // Where more than half of what was asked for is done, the capacity is higher than it was taken for.
+        let too_much = |at: &&AtMultiple| at.step.goodput_per_s <= at.step.offered_per_s / 2.0;
+        let judged = steps.iter().filter(|at| at.multiple >= PROMISED_AT).filter(too_much);
         match judged.min_by(|a, b| a.share_of_peak.total_cmp(&b.share_of_peak)) {
             None => Verdict::NotJudged,
             Some(&AtMultiple { multiple, share_of_peak, .. }) if share_of_peak >= PROMISED_SHARE => {
@@ -85,7 +87,7 @@ impl fmt::Display for Verdict {
             Verdict::NotJudged => {
                 write!(
                     f,
-                    "not judged: the promise, {promise} of the peak, is for {PROMISED_AT} × the capacity"
+                    "not judged: {promise} of the peak are promised at {PROMISED_AT} × the capacity; no load was so high"
                 )
             }
         }
@@ -223,6 +225,7 @@ pub(super) mod tests {
         let not_kept = Verdict::NotKept { multiple: 5.0, share_of_peak: 0.799 };
         assert_eq!(verdict(&[(1.0, 100.0), (3.0, 95.0), (5.0, 79.9)]), not_kept);
         assert_eq!(verdict(&[(0.5, 50.0), (2.0, 10.0)]), Verdict::NotJudged);
+        assert_eq!(verdict(&[(1.0, 100.0), (3.0, 290.0)]), Verdict::NotJudged, "that was not too much");
         assert_eq!(verdict(&[(3.0, 0.0)]), Verdict::NotKept { multiple: 3.0, share_of_peak: 0.0 });
         assert!(not_kept.to_string().starts_with("not kept: at 5 × the capacity 79.9 % of the peak"));
     }
