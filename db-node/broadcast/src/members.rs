@@ -197,8 +197,19 @@ impl Member {
     }
 
     /// A slot that changes the list was added to the log: what was asked under the last list says nothing any more.
-    pub(crate) fn list_has_changed(&mut self) {
+    pub(crate) fn list_has_changed(&mut self, change: ListChange) {
+        if let ListChange::Add { member, disk } = change {
+            self.seat_is_filled(member, disk);
+        }
         self.restart_reads();
         self.change.look_again(self.now.monotonic);
+    }
+
+    /// What is known of the member here may be from before, from a disk that it has lost: that says nothing about the new one.
+    pub(crate) fn seat_is_filled(&mut self, member: MemberId, disk: DiskId) {
+        if member != self.me && self.peers.get(member).disk.is_some_and(|known| known != disk) {
+            self.peers.is_said_to_speak_from(member, disk, self.now.monotonic);
+            self.pending.forget(member, &self.log.tip().sequenced);
+        }
     }
 }

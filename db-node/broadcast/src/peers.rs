@@ -138,6 +138,12 @@ impl Peers {
         *peer = Peer { disk: Some(disk), resend_budget: peer.resend_budget, ..Peer::unknown() };
     }
 
+    /// The list of members says so. It has as long as anybody before it is held to be silent.
+    pub(crate) fn is_said_to_speak_from(&mut self, member: MemberId, disk: DiskId, now: Duration) {
+        self.speaks_from(member, disk);
+        self.get_mut(member).last_heard = Some(now);
+    }
+
     /// A message came from the latest known incarnation, or a later one.
     pub(crate) fn heard(&mut self, from: MemberId, envelope: &Envelope, now: Duration, timing: &Timing) {
         let peer = self.get_mut(from);

@@ -172,8 +172,8 @@ impl Member {
             return Err(DoesNotFollow);
         }
         self.log.append(entry.clone())?;
-        if entry.sequence.change.is_some() {
-            self.list_has_changed();
+        if let Some(change) = entry.sequence.change {
+            self.list_has_changed(change);
         }
         for id in &entry.sequence.requests {
             self.pending.sequenced(*id);

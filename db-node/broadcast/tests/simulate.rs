@@ -122,3 +122,26 @@ fn who_takes_a_snapshot_catches_up_while_writes_go_on() {
     let without = (first..first + 10).filter(|seed| !catches_up_under_load(*seed, 0)).count();
     assert!(without > 5, "it catches up as well if no log is kept for it, so this shows nothing");
 }
+
+#[test]
+fn who_has_only_heard_the_lost_disk_leaves_the_seat_to_the_new_one() {
+    let seed = number("AGORA_SEED").unwrap_or_else(|| rand::random::<u64>() >> 16);
+    println!("seed {seed}");
+    let mut world = World::new(5, seed, |_| ());
+    world.trace.detail = Detail::Nothing;
+    world.run_for(Duration::from_millis(100));
+    let (lost, deaf) = (MemberId(1), MemberId(4));
+    world.network.cut(lost, deaf);
+    world.lose_disk(lost);
+    [0, 2, 3].map(MemberId).into_iter().for_each(|peer| world.lose_peer(peer, lost, Duration::ZERO));
+    for _ in 0..50 {
+        world.propose(MemberId(0), vec![Bytes::from_static(b"x")]);
+        world.run_for(Duration::from_millis(10));
+    }
+    let status = world.node(MemberId(0)).member.as_ref().map(Member::status).unwrap();
+    assert_eq!(
+        status.members.seats[1].disk,
+        world.node(lost).member.as_ref().map(|member| member.status().disk)
+    );
+    assert_eq!(world.checker.taken_in, 1, "AGORA_SEED={seed}: the seat was taken from it again");
+}

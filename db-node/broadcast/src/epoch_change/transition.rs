@@ -275,6 +275,9 @@ impl Member {
             debug_assert_eq!(follows, Ok(()));
             entry.sequence.requests.iter().for_each(|id| self.pending.sequenced(*id));
         }
+        for change in fetched.iter().filter_map(|entry| entry.sequence.change) {
+            self.list_has_changed(change);
+        }
         if !fetched.is_empty() {
             writes.push(Write::Append(fetched));
         }
