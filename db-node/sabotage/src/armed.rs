@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::Promise;
+use crate::{Messages, Promise};
 
 /// How often the file is read.
 const READ_EVERY: Duration = Duration::from_millis(50);
@@ -23,6 +23,8 @@ pub(crate) struct Machine {
     pub sync_ms: u64,
     /// Whether the disk is full.
     pub full: bool,
+    /// What the network does to messages.
+    pub messages: Messages,
 }
 
 pub(crate) fn breaks(promise: Promise) -> bool {
@@ -61,18 +63,22 @@ fn parse(text: &str) -> Machine {
             "clock_ms" => machine.clock_ms = value.parse().unwrap_or_default(),
             "sync_ms" => machine.sync_ms = value.parse().unwrap_or_default(),
             "full" => machine.full = value == "yes",
+            "loss_percent" => machine.messages.loss_percent = value.parse().unwrap_or_default(),
+            "duplication_percent" => machine.messages.duplication_percent = value.parse().unwrap_or_default(),
+            "delay_ms" => machine.messages.delay_ms = value.parse().unwrap_or_default(),
             _ => {}
         }
     }
     machine
 }
 
-pub(crate) fn disk() -> io::Result<()> {
-    let machine = machine();
-    if machine.full {
-        return Err(io::ErrorKind::StorageFull.into());
-    }
-    std::thread::sleep(Duration::from_millis(machine.sync_ms));
+pub(crate) fn room() -> io::Result<()> {
+    if machine().full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+}
+
+pub(crate) fn sync() -> io::Result<()> {
+    room()?;
+    std::thread::sleep(Duration::from_millis(machine().sync_ms));
     Ok(())
 }
 
@@ -83,7 +89,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_read_line_by_line_and_nothing_is_wrong_otherwise() {
         assert_eq!(parse(""), Machine::default());
-        let machine = parse("clock_ms=-5000\nsync_ms=30\nfull=yes\n");
-        assert_eq!(machine, Machine { clock_ms: -5000, sync_ms: 30, full: true });
+        let machine = parse("clock_ms=-5000\nsync_ms=30\nfull=yes\nloss_percent=20\ndelay_ms=40\n");
+        let messages = Messages { loss_percent: 20, duplication_percent: 0, delay_ms: 40 };
+        assert_eq!(machine, Machine { clock_ms: -5000, sync_ms: 30, full: true, messages });
     }
 }

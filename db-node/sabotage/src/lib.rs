@@ -21,8 +21,10 @@ pub const ARMED: bool = cfg!(feature = "armed");
 /// A promise to break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
-    /// Nodes answer queries from the state that they happen to have: `stale-reads`.
+    /// Product nodes answer queries from the state that they happen to have: `stale-reads`.
     FreshReads,
+    /// The same of customer nodes: `stale-customer-reads`.
+    FreshCustomerReads,
     /// Nothing is made durable before it is acknowledged: `no-fsync`.
     Durability,
     /// A repeated command takes effect again: `no-dedup`.
@@ -39,6 +41,7 @@ impl Promise {
     pub fn breach(self) -> &'static str {
         match self {
             Promise::FreshReads => "stale-reads",
+            Promise::FreshCustomerReads => "stale-customer-reads",
             Promise::Durability => "no-fsync",
             Promise::OnceOnly => "no-dedup",
             Promise::UnitsComeBack => "no-release",
@@ -70,14 +73,47 @@ pub fn clock_ms(true_ms: u64) -> u64 {
     true_ms
 }
 
+/// Whether the disk has room for something that is to be written.
+///
+/// # Errors
+/// It is full.
+#[inline]
+pub fn room() -> io::Result<()> {
+    #[cfg(feature = "armed")]
+    return armed::room();
+    #[cfg(not(feature = "armed"))]
+    Ok(())
+}
+
 /// What the disk does when something is to be made durable: it may take its time, or be full.
 ///
 /// # Errors
 /// It is full.
 #[inline]
-pub fn disk() -> io::Result<()> {
+pub fn sync() -> io::Result<()> {
     #[cfg(feature = "armed")]
-    return armed::disk();
+    return armed::sync();
     #[cfg(not(feature = "armed"))]
     Ok(())
+}
+
+/// What the network does to the messages that this process sends to its peers, where they are sent one by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// So many of a hundred are lost.
+    pub loss_percent: u32,
+    /// So many of a hundred are sent twice.
+    pub duplication_percent: u32,
+    /// Each comes up to so much later, so they overtake each other.
+    pub delay_ms: u64,
+}
+
+/// What the network does to messages now.
+#[must_use]
+#[inline]
+pub fn messages() -> Messages {
+    #[cfg(feature = "armed")]
+    return armed::machine().messages;
+    #[cfg(not(feature = "armed"))]
+    Messages::default()
 }

@@ -85,6 +85,7 @@ impl StateStore {
         K: AsRef<[u8]>,
         V: AsRef<[u8]>,
     {
+        agora_sabotage::room().map_err(StorageError::io(&self.inner.held.path, "write the state"))?;
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
             match value {
@@ -101,6 +102,7 @@ impl StateStore {
     /// # Errors
     /// The disk failed.
     pub fn sync(&self) -> Result<(), StorageError> {
+        agora_sabotage::sync().map_err(StorageError::io(&self.inner.held.path, "sync the state"))?;
         self.inner.database.flush().map_err(self.failed())?;
         // sled leaves it at having the pages written back, without what else a power failure would take.
         let synced = self.inner.file.sync_data();
@@ -220,6 +222,8 @@ impl StagedState {
     }
 
     fn write(&mut self) -> Result<(), StorageError> {
+        let path = &self.store.inner.held.path;
+        agora_sabotage::room().map_err(StorageError::io(path, "write the state"))?;
         self.batch_bytes = 0;
         let batch = std::mem::take(&mut self.batch);
         self.generation.tree.apply_batch(batch).map_err(self.store.failed())

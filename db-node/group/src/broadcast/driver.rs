@@ -9,6 +9,7 @@ use std::time::Duration;
 use agora_broadcast::{
     Base, Epoch, Input, Member, MemberId, Message, Output, ProposalId, ReadId, Refused, Slot,
 };
+use agora_sabotage::Promise;
 use bytes::Bytes;
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -241,6 +242,11 @@ impl Driver {
         self.last_read += 1;
         let read = ReadId(self.last_read);
         self.reads.insert(read, queries);
+        if agora_sabotage::breaks(Promise::FreshCustomerReads) {
+            // From the state as it is. That the readers are gone is noticed elsewhere.
+            let _ = self.answer_queries(read, Slot(0));
+            return;
+        }
         self.step(Input::Read { read });
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agora_sabotage::Messages;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -39,12 +40,29 @@ impl Fate {
         Fate { faults, random }
     }
 
+    /// Whether anything may happen to the next message.
+    pub(super) fn is_fickle(&self) -> bool {
+        !self.faults_now().are_none()
+    }
+
+    /// What there is all the time, and what a sabotaged process's network does besides.
+    fn faults_now(&self) -> LinkFaults {
+        let Messages { loss_percent, duplication_percent, delay_ms } = agora_sabotage::messages();
+        LinkFaults {
+            loss: self.faults.loss + f64::from(loss_percent) / 100.0,
+            duplication: self.faults.duplication + f64::from(duplication_percent) / 100.0,
+            delay_max: self.faults.delay_max + Duration::from_millis(delay_ms),
+            ..self.faults
+        }
+    }
+
     /// After which delays copies of the next message are sent; none if it is lost.
     pub(super) fn next(&mut self) -> impl Iterator<Item = Duration> + use<> {
+        let faults = self.faults_now();
         let share = |share: f64| share.clamp(0.0, 1.0);
-        let lost = self.random.random_bool(share(self.faults.loss));
-        let doubled = self.random.random_bool(share(self.faults.duplication));
-        let mut delay = || self.random.random_range(Duration::ZERO..=self.faults.delay_max);
+        let lost = self.random.random_bool(share(faults.loss));
+        let doubled = self.random.random_bool(share(faults.duplication));
+        let mut delay = || self.random.random_range(Duration::ZERO..=faults.delay_max);
         let delays = [delay(), delay()];
         delays.into_iter().take(if lost { 0 } else { 1 + usize::from(doubled) })
     }

@@ -63,7 +63,9 @@ impl Links {
             let request = peers.introduction(peer);
             let stop = stop.clone();
             tokio::spawn(async move { stop.run_until_cancelled(keeper.keep(request)).await });
-            let fate = (!faults.are_none()).then(|| Fate::new(faults.clone(), peers.me, index));
+            // A sabotaged process's links may go bad while it runs.
+            let has_fate = agora_sabotage::ARMED || !faults.are_none();
+            let fate = has_fate.then(|| Fate::new(faults.clone(), peers.me, index));
             Some(Link { outgoing, fate })
         };
         let links = peers.all.iter().enumerate().map(link).collect();
@@ -92,7 +94,9 @@ impl Links {
 
 impl Link {
     fn send(&mut self, frame: &Bytes, held_back: &Arc<Semaphore>) {
-        let Some(fate) = &mut self.fate else { return self.outgoing.offer(frame.clone()) };
+        let Some(fate) = self.fate.as_mut().filter(|fate| fate.is_fickle()) else {
+            return self.outgoing.offer(frame.clone());
+        };
         for delay in fate.next() {
             let Ok(place) = Arc::clone(held_back).try_acquire_owned() else { return };
             let (outgoing, frame) = (self.outgoing.clone(), frame.clone());

@@ -234,7 +234,7 @@ impl Log {
         self.check_disk(&files)?;
         let (active, end) = (Arc::clone(&files.active), files.end);
         drop(files);
-        let outcome = agora_sabotage::disk().and_then(|()| active.sync());
+        let outcome = active.sync();
         self.synced(&mut self.files(), active.number, end, outcome)
     }
 

@@ -35,6 +35,7 @@ pub(super) fn number(path: &Path) -> Option<u64> {
 impl Segment {
     /// Creates a segment; what an earlier attempt has left is overwritten.
     pub(super) fn create(directory: &Path, number: u64) -> io::Result<Segment> {
+        agora_sabotage::room()?;
         let file = File::options()
             .read(true)
             .write(true)
@@ -56,6 +57,11 @@ impl Segment {
 
     /// Writes there. One at a time.
     pub(super) fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if let Err(full) = agora_sabotage::room() {
+            // What still fits is written, as on a disk that is full.
+            self.file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
+            return Err(full);
+        }
         let end = offset + bytes.len() as u64;
         let allocated = self.allocated();
         if end > allocated {
@@ -67,6 +73,7 @@ impl Segment {
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
+        agora_sabotage::sync()?;
         self.file.sync_data()
     }
 
