@@ -11,9 +11,15 @@ use crate::faults::{CustomerNodes, Kind, Reach};
 use crate::report::print;
 use crate::workload::Size;
 
-/// It could not be run, or not to its end.
+/// It could not be run.
 const COULD_NOT_RUN: u8 = 2;
 const LENGTH_DEFAULT: Duration = Duration::from_secs(60);
+const READY_WITHIN_DEFAULT: u64 = 60;
+const SELLERS_DEFAULT: u32 = 3;
+const SHOPPERS_DEFAULT: u32 = 6;
+const SAVERS_DEFAULT: u32 = 3;
+const RIVALS_DEFAULT: u32 = 4;
+const PAUSE_MS_DEFAULT: u64 = 20;
 
 /// Breaks a cluster on purpose and checks what it promised.
 #[derive(Parser)]
@@ -29,7 +35,7 @@ enum Command {
     #[command(
         after_help = "Examples:\n  chaos run --plan replica-kill --minutes 2\n  chaos run --plan frontends --clients 100\n  chaos run --plan leaders --seconds 30 \
                             --seed 7 --history history.jsonl --report out\n  chaos run --plan everything --cluster data\n\nExit codes:\n  0  every promise was kept\n  1  a \
-                            promise was broken\n  2  it could not be run to its end"
+                            promise was broken\n  2  it could not be run to its end, or not everything could be checked"
     )]
     Run(RunArguments),
 }
@@ -65,7 +71,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "DIR", conflicts_with = "data")]
     pub cluster: Option<PathBuf>,
     /// How long a process may take to be ready when what was done to it is over; clients may take two and a half times that
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = READY_WITHIN_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=3600))]
     ready_within: u64,
     /// Where the cluster keeps its data and logs; must be new [default: a temporary directory, kept if a promise was broken]
     #[arg(long, value_name = "DIR")]
@@ -74,19 +80,19 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "N", conflicts_with_all = ["sellers", "shoppers", "savers"], value_parser = clap::value_parser!(u32).range(3..=3000))]
     clients: Option<u32>,
     /// Sellers
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = SELLERS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=1000))]
     sellers: u32,
     /// Buyers who buy
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = SHOPPERS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=1000))]
     shoppers: u32,
     /// Buyers who fill and save their carts
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = SAVERS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=1000))]
     savers: u32,
     /// Clients who share accounts and change the same things at the same time
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    #[arg(long, value_name = "N", default_value_t = RIVALS_DEFAULT, value_parser = clap::value_parser!(u32).range(0..=1000))]
     rivals: u32,
     /// The longest pause between two calls of a client
-    #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    #[arg(long, value_name = "MS", default_value_t = PAUSE_MS_DEFAULT, value_parser = clap::value_parser!(u64).range(0..=60_000))]
     pause_ms: u64,
 }
 
@@ -132,6 +138,31 @@ impl RunArguments {
             rivals: self.rivals,
             pause_max: Duration::from_millis(self.pause_ms),
         }
+    }
+
+    /// The arguments that, with the plan, its seed and its length, let the same happen again: those that are not as they are
+    /// anyway.
+    pub fn conditions(&self) -> String {
+        let mut given = String::new();
+        let mut add = |is_given: bool, argument: String| {
+            if is_given {
+                given += &format!(" {argument}");
+            }
+        };
+        add(self.customer_nodes, "--customer-nodes".into());
+        match self.clients {
+            Some(clients) => add(true, format!("--clients {clients}")),
+            None => {
+                add(self.sellers != SELLERS_DEFAULT, format!("--sellers {}", self.sellers));
+                add(self.shoppers != SHOPPERS_DEFAULT, format!("--shoppers {}", self.shoppers));
+                add(self.savers != SAVERS_DEFAULT, format!("--savers {}", self.savers));
+            }
+        }
+        add(self.rivals != RIVALS_DEFAULT, format!("--rivals {}", self.rivals));
+        add(self.pause_ms != PAUSE_MS_DEFAULT, format!("--pause-ms {}", self.pause_ms));
+        add(self.ready_within != READY_WITHIN_DEFAULT, format!("--ready-within {}", self.ready_within));
+        add(self.cluster.is_some(), "--cluster DIR".into());
+        given
     }
 
     /// Makes the directory for the report, if there is to be one.
@@ -187,6 +218,24 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_was_given_is_told_and_nothing_else() {
+        let conditions = |given: &str| {
+            let line = ["chaos", "run", "--seed", "7"].into_iter().chain(given.split_whitespace());
+            let Command::Run(arguments) = Arguments::parse_from(line).command;
+            arguments.conditions()
+        };
+        assert_eq!(conditions(""), "");
+        for given in [
+            " --customer-nodes --clients 50 --rivals 6 --pause-ms 0 --ready-within 15",
+            " --sellers 1 --shoppers 2 --savers 5 --rivals 0",
+            " --cluster DIR",
+        ] {
+            assert_eq!(conditions(given), given);
+        }
+        assert_eq!(conditions("--sellers 1 --report out --minutes 3"), " --sellers 1");
     }
 
     #[test]

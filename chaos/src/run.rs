@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::check::{Check, check_all, check_history};
 use crate::cli::RunArguments;
-use crate::faults::{Injector, Kind, Plan, Reach, Timeline, bars, observe};
+use crate::faults::{Happening, Injector, Kind, Plan, Reach, Timeline, bars, observe};
 use crate::history::Recorder;
 use crate::readings::{Collector, Readings};
 use crate::report::{Availability, Course, Ending, Report};
-use crate::subject::Subject;
+use crate::subject::{Subject, SubjectError};
 use crate::workload::{People, Place, Workload};
 use progress::Progress;
 use stage::{Data, Stage};
@@ -60,7 +60,7 @@ async fn on_own(
     let (cluster, stage) = Stage::own(data.path(), &plan, interrupt).await?;
     let outcome = on_stage(arguments, plan, &stage, interrupt).await;
     cluster.stop().await;
-    let spoiled = outcome.as_ref().map_or(true, |report| report.ending == Ending::Violation);
+    let spoiled = outcome.as_ref().map_or(true, |report| report.ending != Ending::Held);
     if spoiled && !interrupt.is_cancelled() {
         println!("The cluster's data and logs are kept in {}", data.keep().display());
     }
@@ -100,6 +100,9 @@ async fn on_stage(
         Arc::clone(&timeline),
         arguments.ready_within(),
     );
+    if let Some(ails) = plan.background() {
+        timeline.add(Happening::Background { ails });
+    }
     let watching = CancellationToken::new();
     let observing = tokio::spawn(observe(cluster.clone(), Arc::clone(&timeline), watching.clone()));
     let broken = break_it(cluster, &injector, &plan, workload, arguments, interrupt, &recorder).await;
@@ -109,10 +112,10 @@ async fn on_stage(
     progress.finish();
 
     let mut checks = vec![broken.processes];
-    let mut readings = None;
+    let (mut readings, mut failure) = (None, broken.failure);
     if interrupt.is_cancelled() {
         println!("Interrupted: stopping the cluster");
-    } else if checks.iter().all(Check::held) {
+    } else if failure.is_none() && checks.iter().all(Check::held) {
         println!("Waiting until all is well, then checking");
         let read = look(stage, &place, &people, broken.workload, arguments.finish_within());
         match interrupt.run_until_cancelled(read).await {
@@ -121,7 +124,10 @@ async fn on_stage(
                 readings =
                     Some(since.context("others used the marketplace meanwhile: its books tell nothing")?);
             }
-            Some(Err(error)) => checks.push(unwell(&error)),
+            Some(Err(error)) => match error.downcast_ref::<SubjectError>() {
+                Some(own) if !own.is_of_process() => failure = Some(format!("{error:#}")),
+                _ => checks.push(unwell(&error)),
+            },
             None => {}
         }
     }
@@ -134,18 +140,17 @@ async fn on_stage(
         Some(readings) => check_all(&history, readings, &people),
         None => check_history(&history),
     });
-    let ending = match (checks.iter().all(Check::held), &readings) {
-        (false, _) => Ending::Violation,
-        (true, Some(_)) => Ending::Held,
-        (true, None) => Ending::Interrupted,
-    };
+    let ending = Ending::of(&checks, failure.as_ref(), readings.is_some());
     let timeline = timeline.entries();
-    let end_ns = history.iter().filter_map(|event| event.end_ns).max().unwrap_or_default();
+    let ends = history.iter().filter_map(|event| event.end_ns);
+    let end_ns = ends.chain(timeline.last().map(|entry| entry.at_ns)).max().unwrap_or_default();
     let bars = bars(&timeline, end_ns);
     Ok(Report {
         ending,
+        failure,
         plan,
         customer_nodes: arguments.customer_nodes(),
+        conditions: arguments.conditions(),
         seconds: (broken.until_ns - from_ns) as f64 / 1e9,
         clients: people.sellers.len() + people.buyers.len(),
         availability: Availability::of(&history, &bars, from_ns, broken.until_ns),
@@ -171,6 +176,8 @@ struct Broken {
     /// The clients, if they came to rest.
     workload: Option<Workload>,
     processes: Check,
+    /// What chaos itself could not do.
+    failure: Option<String>,
     until_ns: u64,
 }
 
@@ -208,19 +215,28 @@ async fn break_it(
     };
     // Clients may wait long for answers; who interrupts does not.
     let workload = interrupt.run_until_cancelled(finishing).await.flatten();
+    // Nothing is under way any more, so whatever the final readings miss was acknowledged and not durable. Somebody else's
+    // cluster is spared this.
+    let is_own = plan.reach == Reach::Everything;
+    let faults = match faults {
+        Ok(()) if is_own && workload.is_some() => injector.cut_power(interrupt).await,
+        faults => faults,
+    };
     stop_watch.cancel();
     let inspection = watch.await.unwrap_or_default();
-    let mut wrong = inspection.died;
+    let (mut wrong, mut failure) = (inspection.died, inspection.failure);
     if workload.is_none() && faults.is_ok() && !interrupt.is_cancelled() {
         let waited = humantime::format_duration(arguments.finish_within());
         wrong.push(format!("clients still had no answer {waited} after the faults"));
     }
-    wrong.extend(
-        faults.err().map(|error| format!("a process could not be hit, or did not come back: {error}")),
-    );
+    match faults {
+        Err(error) if error.is_of_process() => wrong.push(format!("a process did not come back: {error}")),
+        Err(error) => failure = Some(format!("a fault could not be inflicted or undone: {error}")),
+        Ok(()) => {}
+    }
     let promise = "no process dies by itself; killed ones come back; clients get their answers";
     let processes = Check::told("processes", promise, cluster.names().len() as u64, &wrong);
-    Broken { workload, processes, until_ns }
+    Broken { workload, processes, failure, until_ns }
 }
 
 /// Waits until all is well, lets the clients look back, and reads the final state.

@@ -29,6 +29,21 @@ pub enum SubjectError {
     Running(#[from] ControlError),
 }
 
+impl SubjectError {
+    /// Whether a process did not do what it should. Otherwise chaos itself could not do what it wanted, which says nothing of
+    /// the marketplace.
+    #[must_use]
+    pub fn is_of_process(&self) -> bool {
+        use ClusterError::{DiedAtStart, NotReady, NotRunning};
+        match self {
+            SubjectError::Own(error) => {
+                matches!(error, DiedAtStart { .. } | NotReady { .. } | NotRunning { .. })
+            }
+            SubjectError::Running(error) => matches!(error, ControlError::Refused(_)),
+        }
+    }
+}
+
 impl Subject {
     /// The cluster file, as all processes read it.
     #[must_use]
@@ -186,4 +201,24 @@ fn died_of_own(cluster: &Cluster) -> Vec<(String, String)> {
         }
     };
     cluster.names().into_iter().filter_map(died).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launcher_that_does_not_answer_is_no_process_that_does_not_come_back() {
+        let no_launcher = [
+            SubjectError::from(ControlError::NotRunning("data".into())),
+            ControlError::Broken(std::io::ErrorKind::BrokenPipe.into()).into(),
+            ClusterError::Interrupted.into(),
+        ];
+        assert!(no_launcher.iter().all(|error| !error.is_of_process()));
+        let no_process = [
+            SubjectError::from(ControlError::Refused("not ready after 60 s".into())),
+            ClusterError::NotReady { waited: Duration::ZERO, missing: Vec::new() }.into(),
+        ];
+        assert!(no_process.iter().all(SubjectError::is_of_process));
+    }
 }

@@ -69,9 +69,15 @@ fn stale_reads_are_found_within_ten_seconds() {
 }
 
 #[test]
+fn stale_reads_of_customer_nodes_are_found_within_ten_seconds() {
+    let found = found("stale-customer-reads", "sequencers", 10);
+    assert!(has_one_of(&found, &["carts", "sessions"]), "{found:?}");
+}
+
+#[test]
 fn answers_before_the_fsync_are_found_within_fifteen_seconds_of_power_cuts() {
     let (seconds, killed_together) =
-        (15, |plan: &Plan| plan.steps.iter().filter(|step| step.fault == Fault::KillAll).count());
+        (15, |plan: &Plan| plan.steps.iter().filter(|step| is_power_cut(step.fault)).count());
     let length = Duration::from_secs(seconds);
     let draw = |seed| Plan::draw(Kind::Disks, seed, length, CustomerNodes::Killed, Reach::Everything);
     let seed = (seed()..).find(|seed| killed_together(&draw(*seed)) >= 3).unwrap();
@@ -92,6 +98,10 @@ fn repeats_that_take_effect_again_are_found_within_twenty_seconds() {
 fn units_that_are_not_given_back_are_found_within_ten_seconds() {
     let found = found("no-release", "frontends", 10);
     assert!(has_one_of(&found, &["books"]), "{found:?}");
+}
+
+fn is_power_cut(fault: Fault) -> bool {
+    matches!(fault, Fault::KillAll | Fault::KillEverything)
 }
 
 /// Who leads the next epoch with half of the last one can't be followed by those who know that the other half was committed: the

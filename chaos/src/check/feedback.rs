@@ -43,7 +43,7 @@ pub(super) fn check(history: &[Event], readings: &Readings) -> Check {
             };
             check.require(so, what, events);
         }
-        rating(&mut check, *seller, reading, readings);
+        rating(&mut check, history, *seller, reading, readings);
     }
     check
 }
@@ -73,7 +73,16 @@ fn count(range: &mut Range, standing: &Standing<'_>, vote: Vote) {
     }
 }
 
-fn rating(check: &mut Check, seller: u64, reading: &SellerReading, readings: &Readings) {
+fn rating(check: &mut Check, history: &[Event], seller: u64, reading: &SellerReading, readings: &Readings) {
+    let own: BTreeSet<ItemId> = reading.items.iter().map(|item| item.item_id).collect();
+    let voted = |event: &&Event| {
+        matches!(event.action, Action::GiveFeedback(_))
+            && event.key.parse().is_ok_and(|item| own.contains(&item))
+    };
+    let purchased = |event: &&Event| match &event.action {
+        Action::MakePurchase(cart) => cart.iter().any(|line| own.contains(&line.item_id)),
+        _ => false,
+    };
     let rating = reading.rating;
     let up: u64 = reading.items.iter().map(|item| item.thumbs_up).sum();
     let down: u64 = reading.items.iter().map(|item| item.thumbs_down).sum();
@@ -83,9 +92,8 @@ fn rating(check: &mut Check, seller: u64, reading: &SellerReading, readings: &Re
             rating.thumbs_up, rating.thumbs_down
         )
     };
-    check.require((rating.thumbs_up, rating.thumbs_down) == (up, down), votes, []);
+    check.require((rating.thumbs_up, rating.thumbs_down) == (up, down), votes, history.iter().filter(voted));
 
-    let own: BTreeSet<ItemId> = reading.items.iter().map(|item| item.item_id).collect();
     let lines = readings.purchases.values().flatten().flat_map(|purchase| &purchase.lines);
     let bought: u64 =
         lines.filter(|line| own.contains(&line.item_id)).map(|line| u64::from(line.quantity)).sum();
@@ -95,7 +103,7 @@ fn rating(check: &mut Check, seller: u64, reading: &SellerReading, readings: &Re
             rating.items_sold
         )
     };
-    check.require(rating.items_sold == bought, sold, []);
+    check.require(rating.items_sold == bought, sold, history.iter().filter(purchased));
 }
 
 #[cfg(test)]

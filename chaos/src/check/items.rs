@@ -35,6 +35,8 @@ struct Accounts<'a> {
     items: BTreeMap<ItemId, Account<'a>>,
     /// Registrations in doubt: by seller and name, the units and the price.
     in_doubt: HashMap<(u32, &'a str), Vec<(u64, Cents)>>,
+    /// All registrations that may have been made, by seller: what an item from nowhere is looked for among.
+    registrations: HashMap<u32, Vec<&'a Event>>,
 }
 
 pub(super) fn check(history: &[Event], readings: &Readings, people: &People) -> Check {
@@ -51,7 +53,11 @@ pub(super) fn check(history: &[Event], readings: &Readings, people: &People) -> 
             check.require(
                 found.insert(item.item_id, item).is_none(),
                 || format!("{} is listed twice", item.item_id),
-                [],
+                accounts
+                    .items
+                    .get(&item.item_id)
+                    .into_iter()
+                    .flat_map(|account| account.events.iter().copied()),
             );
             if !accounts.items.contains_key(&item.item_id) {
                 unexpected(&mut check, &accounts, seller, item);
@@ -76,6 +82,9 @@ fn bought(readings: &Readings) -> HashMap<ItemId, u64> {
 fn accounts<'a>(check: &mut Check, history: &'a [Event]) -> Accounts<'a> {
     let mut accounts = Accounts::default();
     for event in history.iter().filter(|event| event.is_possible()) {
+        if matches!(event.action, Action::AddItem(_)) {
+            accounts.registrations.entry(event.client).or_default().push(event);
+        }
         match (&event.action, &event.answer) {
             (Action::AddItem(offer), Answer::Registered(registered)) if event.is_ok() => {
                 let id = registered.item_id;
@@ -131,8 +140,17 @@ fn unexpected(check: &mut Check, accounts: &Accounts<'_>, seller: u32, item: &It
     check.require(
         explained,
         || format!("{} \"{}\" is there, but nobody has put it on sale", item.item_id, item.name),
-        [],
+        same_name_or_in_doubt(accounts, seller, &item.name),
     );
+}
+
+/// The seller's registrations that come closest to an item that none explains.
+fn same_name_or_in_doubt<'a>(accounts: &Accounts<'a>, seller: u32, name: &str) -> Vec<&'a Event> {
+    let is_close = |event: &&&Event| {
+        let same = matches!(&event.action, Action::AddItem(offer) if offer.name == name);
+        same || !event.is_ok()
+    };
+    accounts.registrations.get(&seller).into_iter().flatten().filter(is_close).copied().collect()
 }
 
 fn compare(
@@ -259,6 +277,16 @@ mod tests {
             items.push(seen(item(3), "cup", 50, 4));
         });
         assert_eq!(explained, [""; 0]);
+    }
+
+    #[test]
+    fn an_item_that_is_listed_twice_comes_with_what_was_done_to_it() {
+        let (history, mut readings) = right();
+        let items = &mut readings.sellers.get_mut(&100).unwrap().items;
+        items.push(items[0].clone());
+        let check = check(&history.events(), &readings, &people());
+        let twice = check.violations.iter().find(|it| it.what.contains("listed twice")).unwrap();
+        assert_eq!(twice.evidence.len(), 3, "{twice:#?}");
     }
 
     #[test]

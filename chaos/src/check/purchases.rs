@@ -15,8 +15,8 @@ pub(super) fn check(history: &[Event], readings: &Readings, people: &People) -> 
         "purchases",
         "an acknowledged purchase is recorded once, with what was in the cart, at the items' prices",
     );
-    let prices = prices(history);
-    let of_client = of_client(history);
+    let (prices, priced) = (prices(history), priced(history));
+    let (of_client, of_purchase) = (of_client(history), of_purchase(history));
     let none = Vec::new();
     let mut ids = HashSet::new();
     for buyer in &people.buyers {
@@ -24,8 +24,10 @@ pub(super) fn check(history: &[Event], readings: &Readings, people: &People) -> 
         let events = of_client.get(&buyer.client).map(Vec::as_slice).unwrap_or_default();
         for purchase in recorded {
             let twice = || format!("purchase {} is recorded twice", purchase.purchase_id);
-            check.require(ids.insert(purchase.purchase_id.as_str()), twice, []);
-            consistent(&mut check, purchase, &prices);
+            let id = purchase.purchase_id.as_str();
+            let calls = of_purchase.get(id).map(Vec::as_slice).unwrap_or_default();
+            check.require(ids.insert(id), twice, of_purchase_or_doubts(calls, events));
+            consistent(&mut check, purchase, &prices, &priced, &of_purchase_or_doubts(calls, events));
         }
         acknowledged(&mut check, &buyer.username, events, recorded);
         newest_is_listed(&mut check, events);
@@ -40,6 +42,53 @@ fn of_client(history: &[Event]) -> HashMap<u32, Vec<&Event>> {
         of_client.entry(event.client).or_default().push(event);
     }
     of_client
+}
+
+/// The calls that were answered with each purchase, or listed it.
+fn of_purchase(history: &[Event]) -> HashMap<&str, Vec<&Event>> {
+    let mut of_purchase: HashMap<&str, Vec<&Event>> = HashMap::new();
+    for event in history {
+        match &event.answer {
+            Answer::Purchase(purchase) => of_purchase.entry(&purchase.purchase_id).or_default().push(event),
+            Answer::Purchases(listed) => {
+                for id in listed {
+                    let calls = of_purchase.entry(id).or_default();
+                    // Who lists it again and again says nothing new.
+                    if !calls.iter().any(|call| call.client == event.client && call.action == event.action) {
+                        calls.push(event);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    of_purchase
+}
+
+/// The calls about a purchase; if none was answered with it, those of its buyer that may have made it.
+fn of_purchase_or_doubts<'a>(calls: &[&'a Event], of_buyer: &[&'a Event]) -> Vec<&'a Event> {
+    let bought = |event: &&&Event| matches!(event.action, Action::MakePurchase(_));
+    let doubts = of_buyer.iter().filter(bought).filter(|event| event.is_possible() && !event.is_ok());
+    match calls.iter().any(|call| matches!(call.answer, Answer::Purchase(_))) {
+        true => calls.to_vec(),
+        false => calls.iter().chain(doubts).copied().collect(),
+    }
+}
+
+/// The calls that gave each item its prices.
+fn priced(history: &[Event]) -> HashMap<ItemId, Vec<&Event>> {
+    let mut priced: HashMap<ItemId, Vec<&Event>> = HashMap::new();
+    for event in history.iter().filter(|event| event.is_possible()) {
+        let item = match (&event.action, &event.answer) {
+            (Action::AddItem(_), Answer::Registered(item)) => Some(item.item_id),
+            (Action::SetPrice(_), _) => event.key.parse().ok(),
+            _ => None,
+        };
+        if let Some(item) = item {
+            priced.entry(item).or_default().push(event);
+        }
+    }
+    priced
 }
 
 /// All prices that each item may ever have had.
@@ -58,13 +107,19 @@ fn prices(history: &[Event]) -> HashMap<ItemId, BTreeSet<Cents>> {
     prices
 }
 
-fn consistent(check: &mut Check, purchase: &PurchaseSeen, prices: &HashMap<ItemId, BTreeSet<Cents>>) {
+fn consistent(
+    check: &mut Check,
+    purchase: &PurchaseSeen,
+    prices: &HashMap<ItemId, BTreeSet<Cents>>,
+    priced: &HashMap<ItemId, Vec<&Event>>,
+    calls: &[&Event],
+) {
     let id = &purchase.purchase_id;
     let sum: u64 = purchase.lines.iter().map(|line| line.price.0 * u64::from(line.quantity)).sum();
     check.require(
         sum == purchase.total.0,
         || format!("purchase {id} cost {}, but its lines {}", purchase.total, Cents(sum)),
-        [],
+        calls.iter().copied(),
     );
     for line in &purchase.lines {
         // An item whose registration was in doubt has prices that nobody knows of.
@@ -72,7 +127,7 @@ fn consistent(check: &mut Check, purchase: &PurchaseSeen, prices: &HashMap<ItemI
         check.require(
             known,
             || format!("purchase {id} paid {} for {}, which it never cost", line.price, line.item_id),
-            [],
+            priced.get(&line.item_id).into_iter().flatten().chain(calls).copied(),
         );
     }
 }
@@ -216,6 +271,34 @@ mod tests {
     fn a_price_that_the_item_never_had_is_found() {
         let wrong = found(|_, purchases| purchases[0] = purchase("p1", &[(item(1), 100, 4)]));
         assert!(wrong.iter().any(|what| what.contains("which it never cost")), "{wrong:?}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_purchase_comes_with_the_calls_about_it() {
+        let evidence = |change: &dyn Fn(&mut Vec<PurchaseSeen>)| -> Vec<Vec<Event>> {
+            let (mut history, mut readings) = right();
+            let other = purchase("p9", &[(item(2), 200, 2)]);
+            history.buy(1, &[(item(2), 2)], &other).ok();
+            let purchases = readings.purchases.get_mut(&200).unwrap();
+            purchases.push(other);
+            change(purchases);
+            let check = check(&history.events(), &readings, &people());
+            check.violations.into_iter().map(|violation| violation.evidence).collect()
+        };
+        let is_about_p1 = |event: &Event| match &event.answer {
+            Answer::Purchase(purchase) => purchase.purchase_id == "p1",
+            Answer::Purchases(listed) => listed.iter().any(|id| id == "p1"),
+            Answer::Registered(registered) => registered.item_id == item(1),
+            _ => false,
+        };
+        let twice = |purchases: &mut Vec<PurchaseSeen>| purchases.push(purchases[0].clone());
+        let wrong_sum = |purchases: &mut Vec<PurchaseSeen>| purchases[0].total = Cents(1);
+        let wrong_price = |purchases: &mut Vec<PurchaseSeen>| purchases[0].lines[0].price = Cents(7);
+        for change in [&twice as &dyn Fn(&mut Vec<PurchaseSeen>), &wrong_sum, &wrong_price] {
+            for shown in evidence(change) {
+                assert!(!shown.is_empty() && shown.iter().all(is_about_p1), "{shown:#?}");
+            }
+        }
     }
 
     #[test]

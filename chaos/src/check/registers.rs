@@ -40,7 +40,7 @@ pub(super) fn check_parts<K: Ord + Display, M: Model>(
                 let what =
                     format!("{key}: no order of these calls explains the answers; before, it was {before}");
                 let events = evidence.operations.iter().filter_map(|index| history.get(*index));
-                check.violate(what, events);
+                check.violate_at(what, events, history.get(evidence.last));
             }
         }
     }

@@ -25,27 +25,37 @@ pub enum Fault {
     Mute,
     /// What reaches it, and comes from it, is late.
     Slow,
+    /// The link between two processes is cut, and all others are not.
+    CutLink,
+    /// What one process sends to another does not arrive, and everything else does.
+    CutOneWay,
     /// kill -9, its data directory is deleted, and a restart later.
     Wipe,
     /// kill -9 of all nodes of a database at once, and a restart of all.
     KillAll,
+    /// kill -9 of all processes at once, as when the power fails, and a restart of all.
+    KillEverything,
     /// Its clock is an hour ahead.
     ClockAhead,
     /// Its clock is an hour behind.
     ClockBehind,
     /// Its disk takes its time.
     SlowDisk,
+    /// Its disk takes longer than a node calls well.
+    StuckDisk,
     /// Its disk is full: it ends by itself, and is started again when there is room.
     FullDisk,
-    /// All nodes of a database are told to stop and started again, one after the other.
+    /// Of what customer nodes send each other, much is lost, doubled or late, and overtakes each other.
+    BadLinks,
+    /// All processes of a kind are told to stop and started again, one after the other.
     Roll,
 }
 
 impl Fault {
     /// Whether it is done to a process alone, and neither to its links nor to its machine.
     pub(super) fn is_of_process(self) -> bool {
-        use Fault::{Kill, KillAll, Pause, Roll, Terminate, Wipe};
-        matches!(self, Kill | Terminate | Pause | Wipe | KillAll | Roll)
+        use Fault::{Kill, KillAll, KillEverything, Pause, Roll, Terminate, Wipe};
+        matches!(self, Kill | Terminate | Pause | Wipe | KillAll | KillEverything | Roll)
     }
 
     /// What is to be wrong with the machine of the process, as sabotaged processes read it; `None` for faults that need no
@@ -55,6 +65,9 @@ impl Fault {
             Fault::ClockAhead => Some("clock_ms=3600000"),
             Fault::ClockBehind => Some("clock_ms=-3600000"),
             Fault::SlowDisk => Some("sync_ms=40"),
+            // A customer node leaves the roster when a sync takes more than a second.
+            Fault::StuckDisk => Some("sync_ms=1500"),
+            Fault::BadLinks => Some("loss_percent=20\nduplication_percent=20\ndelay_ms=40"),
             Fault::FullDisk => Some("full=yes"),
             _ => None,
         }
@@ -72,11 +85,16 @@ impl fmt::Display for Fault {
             Fault::Deafen => "made deaf",
             Fault::Mute => "made mute",
             Fault::Slow => "slowed down",
+            Fault::CutLink => "cut off from a peer",
+            Fault::CutOneWay => "cut off from a peer, one way",
             Fault::Wipe => "killed, its data deleted",
-            Fault::KillAll => "killed with all others",
+            Fault::KillAll => "killed with all of its group",
+            Fault::KillEverything => "killed with everything",
             Fault::ClockAhead => "an hour ahead",
             Fault::ClockBehind => "an hour behind",
             Fault::SlowDisk => "on a slow disk",
+            Fault::StuckDisk => "on a disk that hardly answers",
+            Fault::BadLinks => "on bad links",
             Fault::FullDisk => "on a full disk",
             Fault::Roll => "restarted in its turn",
         })
@@ -103,31 +121,65 @@ pub enum Target {
     ProductGroup,
     /// All customer nodes.
     CustomerGroup,
+    /// All buyer frontends.
+    BuyerFrontends,
+    /// All seller frontends.
+    SellerFrontends,
+    /// Some product node and another one: the link between them.
+    ProductLink,
+    /// Some customer node and another one: the link between them.
+    CustomerLink,
     /// As many product nodes as may be out at a time: two of five.
     ProductMinority,
     /// As many customer nodes as may be out at a time.
     CustomerMinority,
     /// The financial service.
     Financial,
+    /// All processes of the cluster.
+    Everything,
+}
+
+/// How many of a target are hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Count {
+    One,
+    /// The two ends of a link.
+    Two,
+    /// As many as may be out.
+    Minority,
+    All,
 }
 
 impl Target {
-    /// What it is.
-    #[must_use]
-    pub fn role(self) -> Role {
+    pub(super) fn count(self) -> Count {
+        use Target::{BuyerFrontends, CustomerGroup, Everything, ProductGroup, SellerFrontends};
         match self {
-            Target::BuyerFrontend => Role::Buyer,
-            Target::SellerFrontend => Role::Seller,
+            ProductGroup | CustomerGroup | BuyerFrontends | SellerFrontends | Everything => Count::All,
+            Target::ProductMinority | Target::CustomerMinority => Count::Minority,
+            Target::ProductLink | Target::CustomerLink => Count::Two,
+            _ => Count::One,
+        }
+    }
+
+    /// What it is; `None` for processes of all kinds.
+    #[must_use]
+    pub fn role(self) -> Option<Role> {
+        Some(match self {
+            Target::BuyerFrontend | Target::BuyerFrontends => Role::Buyer,
+            Target::SellerFrontend | Target::SellerFrontends => Role::Seller,
             Target::ProductLeader
             | Target::ProductFollower
             | Target::ProductGroup
+            | Target::ProductLink
             | Target::ProductMinority => Role::Product,
             Target::CustomerNode
             | Target::CustomerSequencer
             | Target::CustomerGroup
+            | Target::CustomerLink
             | Target::CustomerMinority => Role::Customer,
             Target::Financial => Role::Financial,
-        }
+            Target::Everything => return None,
+        })
     }
 }
 
@@ -145,6 +197,11 @@ impl fmt::Display for Target {
             Target::ProductMinority => "a minority of the product nodes",
             Target::CustomerMinority => "a minority of the customer nodes",
             Target::Financial => "the financial service",
+            Target::BuyerFrontends => "all buyer frontends",
+            Target::SellerFrontends => "all seller frontends",
+            Target::ProductLink => "a link between product nodes",
+            Target::CustomerLink => "a link between customer nodes",
+            Target::Everything => "everything",
         })
     }
 }

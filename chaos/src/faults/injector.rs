@@ -13,14 +13,17 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::fault::{Fault, Target};
-use super::network::{Direction, Flow, Network};
+use super::fault::{Count, Fault, Target};
+use super::network::{Cut, Direction, Flow, Network};
 use super::plan::{Plan, Step};
 use super::timeline::{Happening, Timeline};
 use crate::subject::{Subject, SubjectError};
 
 /// How long the search for something to hit may take: a cluster without a leader has none to kill.
 const SEARCH_WITHIN: Duration = Duration::from_secs(2);
+/// The same for a fault that must not be left out: until what was done before is over.
+const PATIENCE: Duration = Duration::from_secs(12);
+const SEARCH_PAUSE: Duration = Duration::from_millis(200);
 const INSPECT_EVERY: Duration = Duration::from_millis(250);
 /// A port may be in use for a moment after its process was killed.
 const RESTART_TRIES: u32 = 20;
@@ -52,6 +55,14 @@ pub enum InjectError {
     },
 }
 
+impl InjectError {
+    /// Whether a process did not do what it should; otherwise chaos itself failed.
+    #[must_use]
+    pub fn is_of_process(&self) -> bool {
+        matches!(self, InjectError::Cluster(error) if error.is_of_process())
+    }
+}
+
 /// Breaks a cluster.
 #[derive(Clone, Debug)]
 pub struct Injector {
@@ -71,6 +82,8 @@ pub struct Injector {
 pub struct Inspection {
     /// Processes that ended although nobody had told them to, and how.
     pub died: Vec<String>,
+    /// What chaos itself could not do about it.
+    pub failure: Option<String>,
 }
 
 impl Injector {
@@ -98,37 +111,52 @@ impl Injector {
                 () = stop.cancelled() => break,
                 () = sleep_until(begin + step.at) => {}
             }
-            let names = self.choose(step).await;
+            let (fault, target) = (step.fault, step.target.to_string());
+            if begin.elapsed() > plan.length {
+                // Those before had to wait for somebody to hit.
+                let why = "the time is over".to_owned();
+                self.timeline.add(Happening::LeftOut { fault, target, why });
+                continue;
+            }
+            let patience = Instant::now() + if step.patient { PATIENCE } else { Duration::ZERO };
+            let mut names = self.choose(step).await;
+            while names.is_empty() && Instant::now() < patience && !stop.is_cancelled() {
+                sleep(SEARCH_PAUSE).await;
+                names = self.choose(step).await;
+            }
             if names.is_empty() {
                 let why = "enough is out already, or nobody plays that part".to_owned();
-                let (fault, target) = (step.fault, step.target.to_string());
                 self.timeline.add(Happening::LeftOut { fault, target, why });
                 continue;
             }
             let (injector, step, stop) = (self.clone(), *step, stop.clone());
             under_way.spawn(async move { injector.inflict(&step, &names, &stop).await });
         }
+        let mut all = Ok(());
         while let Some(done) = under_way.join_next().await {
-            // A task of ours neither panics nor is it aborted while we wait for it.
-            if let Ok(outcome) = done {
-                outcome?;
-            }
+            // A task of ours neither panics nor is it aborted while we wait for it. If one fails, the others still undo what they did.
+            all = all.and(done.unwrap_or(Ok(())));
         }
-        Ok(())
+        all
     }
 
     /// Whom the step hits. They count as hit from here on.
     async fn choose(&self, step: &Step) -> Vec<String> {
         let mut candidates = timeout(SEARCH_WITHIN, self.candidates(step.target)).await.unwrap_or_default();
-        let count = match step.target {
-            Target::ProductGroup | Target::CustomerGroup => candidates.len(),
-            Target::ProductMinority | Target::CustomerMinority => {
-                most_out(step.target.role(), candidates.len())
-            }
-            _ => 1,
+        let count = match (step.target.count(), step.target.role()) {
+            (Count::All, _) | (_, None) => candidates.len(),
+            (Count::Minority, Some(role)) => most_out(role, candidates.len()),
+            (Count::Two, _) => 2,
+            (Count::One, _) => 1,
         };
-        let first = (step.pick as usize).checked_rem(candidates.len()).unwrap_or(0);
+        let pick = step.pick as usize;
+        let first = pick.checked_rem(candidates.len()).unwrap_or(0);
         candidates.rotate_left(first);
+        if let (Count::Two, [_, others @ ..]) = (step.target.count(), candidates.as_mut_slice()) {
+            // Who is at the other end must not depend on who is at this one.
+            let second = (pick / 16).checked_rem(others.len()).unwrap_or(0);
+            others.rotate_left(second);
+        }
         let chosen: Vec<String> = candidates.into_iter().take(count).collect();
         let mut hit = self.hit.lock();
         // In the meantime one that had died by itself may have been noticed.
@@ -142,20 +170,24 @@ impl Injector {
     /// The processes that may be hit now.
     async fn candidates(&self, target: Target) -> Vec<String> {
         let Ok(status) = self.cluster.status(Checksums::Skip).await else { return Vec::new() };
-        let role = target.role();
         let hit = self.hit.lock().clone();
-        let members: Vec<_> = status.processes.iter().filter(|process| process.role == role).collect();
+        let is_member = |role| target.role().is_none_or(|wanted| wanted == role);
+        let members: Vec<_> = status.processes.iter().filter(|process| is_member(process.role)).collect();
         let up: Vec<_> = members
             .iter()
             .filter(|process| process.condition == Condition::Up && !hit.contains(&process.name))
             .collect();
         let names = up.iter().map(|process| process.name.clone());
-        use Target::{CustomerGroup, CustomerMinority, ProductGroup, ProductMinority};
-        if matches!(target, ProductGroup | CustomerGroup | ProductMinority | CustomerMinority) {
-            // Only with all of them: a node that was being brought up to date has no part in what the others promised.
-            return if up.len() == members.len() { names.collect() } else { Vec::new() };
-        }
-        if members.len() - up.len() >= most_out(role, members.len()) {
+        // What is hit as a whole, and as much as may be, only with all of them: a node that was being brought up to date has no
+        // part in what the others promised. Both ends of a link count as out: either may be left behind by the others.
+        let hits = match (target.count(), target.role()) {
+            (Count::All | Count::Minority, _) | (_, None) => {
+                return if up.len() == members.len() { names.collect() } else { Vec::new() };
+            }
+            (Count::Two, Some(role)) => (2, role),
+            (Count::One, Some(role)) => (1, role),
+        };
+        if members.len() - up.len() + hits.0 > most_out(hits.1, members.len()) {
             return Vec::new();
         }
         // Their word counts who are furthest ahead: others may not have heard yet.
@@ -198,13 +230,23 @@ impl Injector {
     ) -> Result<(), InjectError> {
         let Step { fault, target, .. } = *step;
         for name in names {
-            let part = target.to_string();
+            let part = match names {
+                [one, other] if step.target.count() == Count::Two => format!("link {one} to {other}"),
+                _ => target.to_string(),
+            };
             self.timeline.add(Happening::Began { fault, process: name.clone(), part });
+        }
+        let cuts = cuts(fault, names);
+        if let Some(network) = &self.network {
+            cuts.iter().for_each(|cut| network.inflict(cut.clone()));
         }
         try_join_all(names.iter().map(|name| self.begin(fault, name))).await?;
         tokio::select! {
             () = stop.cancelled() => {}
             () = sleep(step.lasts) => {}
+        }
+        if let Some(network) = &self.network {
+            cuts.iter().for_each(|cut| network.heal(cut));
         }
         for name in names {
             self.undo(fault, name).await?;
@@ -220,7 +262,7 @@ impl Injector {
 
     async fn begin(&self, fault: Fault, name: &str) -> Result<(), InjectError> {
         match fault {
-            Fault::Kill | Fault::KillAll => self.cluster.kill(name).await?,
+            Fault::Kill | Fault::KillAll | Fault::KillEverything => self.cluster.kill(name).await?,
             Fault::Terminate | Fault::Roll => self.cluster.terminate(name).await?,
             Fault::Pause => self.cluster.pause(name).await?,
             Fault::Wipe => {
@@ -229,12 +271,20 @@ impl Injector {
                 let deleted = tokio::fs::remove_dir_all(data).await;
                 deleted.map_err(|error| InjectError::Wipe { process: name.to_owned(), error })?;
             }
-            Fault::Isolate => self.flow(name, Direction::Both, Flow::Stalled),
-            Fault::Disconnect => self.flow(name, Direction::Both, Flow::Broken),
-            Fault::Deafen => self.flow(name, Direction::Deaf, Flow::Stalled),
-            Fault::Mute => self.flow(name, Direction::Mute, Flow::Stalled),
-            Fault::Slow => self.flow(name, Direction::Both, Flow::Delayed(SLOWNESS)),
-            Fault::ClockAhead | Fault::ClockBehind | Fault::SlowDisk | Fault::FullDisk => {
+            // Done to their links.
+            Fault::Isolate
+            | Fault::Disconnect
+            | Fault::Deafen
+            | Fault::Mute
+            | Fault::Slow
+            | Fault::CutLink
+            | Fault::CutOneWay => {}
+            Fault::ClockAhead
+            | Fault::ClockBehind
+            | Fault::SlowDisk
+            | Fault::StuckDisk
+            | Fault::FullDisk
+            | Fault::BadLinks => {
                 if fault == Fault::FullDisk {
                     self.doomed.lock().insert(name.to_owned());
                 }
@@ -245,26 +295,32 @@ impl Injector {
         Ok(())
     }
 
-    fn flow(&self, name: &str, direction: Direction, flow: Flow) {
-        if let Some(network) = &self.network {
-            network.set(name, direction, flow);
-        }
-    }
-
     async fn undo(&self, fault: Fault, name: &str) -> Result<(), InjectError> {
         match fault {
-            Fault::Kill | Fault::Terminate | Fault::Wipe | Fault::KillAll | Fault::Roll => {
+            Fault::Kill
+            | Fault::Terminate
+            | Fault::Wipe
+            | Fault::KillAll
+            | Fault::KillEverything
+            | Fault::Roll => {
                 self.restart(name).await?;
             }
             Fault::Pause => {
                 self.cluster.resume(name).await?;
             }
-            Fault::Isolate | Fault::Disconnect | Fault::Deafen | Fault::Mute | Fault::Slow => {
-                if let Some(network) = &self.network {
-                    network.heal(name);
-                }
-            }
-            Fault::ClockAhead | Fault::ClockBehind | Fault::SlowDisk | Fault::FullDisk => {
+            Fault::Isolate
+            | Fault::Disconnect
+            | Fault::Deafen
+            | Fault::Mute
+            | Fault::Slow
+            | Fault::CutLink
+            | Fault::CutOneWay => {}
+            Fault::ClockAhead
+            | Fault::ClockBehind
+            | Fault::SlowDisk
+            | Fault::StuckDisk
+            | Fault::FullDisk
+            | Fault::BadLinks => {
                 let written = self.sabotage(name, None).await;
                 written.map_err(|error| InjectError::Sabotage { process: name.to_owned(), error })?;
                 if fault == Fault::FullDisk {
@@ -296,6 +352,25 @@ impl Injector {
         Ok(())
     }
 
+    /// Kills all processes at once, as when the power fails, and starts them again: what was acknowledged before must be there
+    /// after it.
+    ///
+    /// # Errors
+    /// As [`Injector::carry_out`].
+    pub async fn cut_power(&self, stop: &CancellationToken) -> Result<(), InjectError> {
+        let names = self.cluster.names();
+        self.hit.lock().extend(names.iter().cloned());
+        let step = Step {
+            at: Duration::ZERO,
+            fault: Fault::KillEverything,
+            target: Target::Everything,
+            pick: 0,
+            lasts: Duration::ZERO,
+            patient: false,
+        };
+        self.inflict_on(&step, &names, stop).await
+    }
+
     /// Watches for processes that end although nobody had told them to, and starts them again; until told to stop.
     pub async fn inspect(&self, stop: &CancellationToken) -> Inspection {
         let mut inspection = Inspection::default();
@@ -309,7 +384,11 @@ impl Injector {
                 inspection.died.push(format!("{name}: {how}"));
                 self.hit.lock().insert(name.clone());
                 if let Err(error) = self.bring_back(&name).await {
-                    inspection.died.push(format!("{name} can't be brought back: {error}"));
+                    let told = format!("{name} can't be brought back: {error}");
+                    match error.is_of_process() {
+                        true => inspection.died.push(told),
+                        false => inspection.failure = Some(told),
+                    }
                     return inspection;
                 }
             }
@@ -322,6 +401,24 @@ impl Injector {
         self.cluster.wait_ready_of(&[name], self.ready_within).await?;
         self.hit.lock().remove(name);
         Ok(())
+    }
+}
+
+/// What a fault does to the links of those that it hits.
+fn cuts(fault: Fault, names: &[String]) -> Vec<Cut> {
+    let (direction, flow) = match fault {
+        Fault::Isolate | Fault::CutLink => (Direction::Both, Flow::Stalled),
+        Fault::Disconnect => (Direction::Both, Flow::Broken),
+        Fault::Deafen => (Direction::Deaf, Flow::Stalled),
+        Fault::Mute | Fault::CutOneWay => (Direction::Mute, Flow::Stalled),
+        Fault::Slow => (Direction::Both, Flow::Delayed(SLOWNESS)),
+        _ => return Vec::new(),
+    };
+    match (fault, names) {
+        (Fault::CutLink | Fault::CutOneWay, [one, other]) => {
+            vec![Cut { peer: Some(other.clone()), ..Cut::of(one, direction, flow) }]
+        }
+        _ => names.iter().map(|name| Cut::of(name, direction, flow)).collect(),
     }
 }
 
@@ -343,5 +440,18 @@ mod tests {
     fn a_majority_and_one_frontend_of_each_kind_always_stay() {
         assert_eq!([1, 2, 3, 4, 5].map(|all| most_out(Role::Product, all)), [0, 0, 1, 1, 2]);
         assert_eq!([1, 4].map(|all| most_out(Role::Buyer, all)), [0, 3]);
+    }
+
+    #[test]
+    fn a_link_is_cut_once_and_between_its_ends_only() {
+        let names = ["product-1".to_owned(), "product-3".to_owned()];
+        let cut = |direction| Cut {
+            peer: Some("product-3".into()),
+            ..Cut::of("product-1", direction, Flow::Stalled)
+        };
+        assert_eq!(cuts(Fault::CutLink, &names), [cut(Direction::Both)]);
+        assert_eq!(cuts(Fault::CutOneWay, &names), [cut(Direction::Mute)]);
+        assert_eq!(cuts(Fault::Isolate, &names).len(), 2);
+        assert_eq!(cuts(Fault::Kill, &names), []);
     }
 }

@@ -9,7 +9,7 @@ mod timeline;
 
 pub use fault::{Fault, Target};
 pub use injector::{InjectError, Injector, Inspection};
-pub use network::{Direction, Flow, Network};
+pub use network::{Cut, Direction, Flow, Network};
 pub use observer::observe;
 pub use plan::{CustomerNodes, Kind, Plan, Reach, Step};
 pub use timeline::{Bar, Entry, Happening, Timeline, bars};

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agora_process::{ClusterFile, Endpoint, Role};
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,8 +25,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 const CHUNK_BYTES: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// What becomes of what one process sends to another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What becomes of what one process sends to another: later ones are worse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flow {
     /// It arrives.
     #[default]
@@ -51,10 +52,40 @@ pub enum Direction {
 
 type Pair = (String, String);
 
+/// Something that is wrong with links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Whose links.
+    pub process: String,
+    /// Only the one to this process; `None`: all of them.
+    pub peer: Option<String>,
+    /// In which directions, as the process sees it.
+    pub direction: Direction,
+    /// What becomes of what flows there.
+    pub flow: Flow,
+}
+
+impl Cut {
+    /// One of all links of a process.
+    #[must_use]
+    pub fn of(process: &str, direction: Direction, flow: Flow) -> Self {
+        Cut { process: process.to_owned(), peer: None, direction, flow }
+    }
+
+    fn hits(&self, from: &str, to: &str) -> bool {
+        let is_peer = |other: &str| self.peer.as_deref().is_none_or(|peer| peer == other);
+        let mute = from == self.process && is_peer(to) && self.direction != Direction::Deaf;
+        let deaf = to == self.process && is_peer(from) && self.direction != Direction::Mute;
+        mute || deaf
+    }
+}
+
 /// All proxies of a cluster. Connections end when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Network {
     flows: Arc<HashMap<Pair, watch::Sender<Flow>>>,
+    /// All that is wrong now. What becomes of a link is the worst of those that hit it.
+    cuts: Arc<Mutex<Vec<Cut>>>,
     _running: Arc<DropGuard>,
 }
 
@@ -83,23 +114,32 @@ impl Network {
             }
             views.insert(from.to_owned(), view);
         }
-        Ok((Network { flows: Arc::new(flows), _running: Arc::new(stop.drop_guard()) }, views))
+        let (cuts, running) = (Arc::default(), Arc::new(stop.drop_guard()));
+        Ok((Network { flows: Arc::new(flows), cuts, _running: running }, views))
     }
 
-    /// Lets this become of all that a process sends and is sent, in these directions.
-    pub fn set(&self, process: &str, direction: Direction, flow: Flow) {
-        for ((from, to), sender) in self.flows.iter() {
-            let mute = from == process && direction != Direction::Deaf;
-            let deaf = to == process && direction != Direction::Mute;
-            if mute || deaf {
-                sender.send_replace(flow);
-            }
+    /// Lets this be wrong, besides what already is.
+    pub fn inflict(&self, cut: Cut) {
+        let mut cuts = self.cuts.lock();
+        cuts.push(cut);
+        self.adapt(&cuts);
+    }
+
+    /// Undoes what was inflicted; what else is wrong with the same links stays.
+    pub fn heal(&self, cut: &Cut) {
+        let mut cuts = self.cuts.lock();
+        if let Some(at) = cuts.iter().position(|other| other == cut) {
+            cuts.swap_remove(at);
         }
+        self.adapt(&cuts);
     }
 
-    /// Heals all links of a process.
-    pub fn heal(&self, process: &str) {
-        self.set(process, Direction::Both, Flow::Open);
+    fn adapt(&self, cuts: &[Cut]) {
+        for ((from, to), sender) in self.flows.iter() {
+            let worst = cuts.iter().filter(|cut| cut.hits(from, to)).map(|cut| cut.flow).max();
+            let worst = worst.unwrap_or_default();
+            sender.send_if_modified(|flow| std::mem::replace(flow, worst) != worst);
+        }
     }
 }
 
@@ -239,9 +279,10 @@ mod tests {
         let mut connection = TcpStream::connect(address).await.unwrap();
         assert_eq!(ask(&mut connection, 1).await.unwrap(), 2);
         for direction in [Direction::Both, Direction::Deaf, Direction::Mute] {
-            network.set("customer-2", direction, Flow::Stalled);
+            let cut = Cut::of("customer-2", direction, Flow::Stalled);
+            network.inflict(cut.clone());
             assert!(timeout(SOON, ask(&mut connection, 5)).await.is_err());
-            network.heal("customer-2");
+            network.heal(&cut);
             assert_eq!(timeout(LATE, connection.read_u8()).await.unwrap().unwrap(), 6);
         }
     }
@@ -251,11 +292,12 @@ mod tests {
         let (network, address) = network().await;
         let mut connection = TcpStream::connect(address).await.unwrap();
         assert_eq!(ask(&mut connection, 1).await.unwrap(), 2);
-        network.set("customer-1", Direction::Both, Flow::Broken);
+        let cut = Cut::of("customer-1", Direction::Both, Flow::Broken);
+        network.inflict(cut.clone());
         assert!(timeout(LATE, connection.read_u8()).await.unwrap().is_err());
         let mut connection = TcpStream::connect(address).await.unwrap();
         assert!(timeout(LATE, ask(&mut connection, 1)).await.unwrap().is_err());
-        network.heal("customer-1");
+        network.heal(&cut);
         let mut connection = TcpStream::connect(address).await.unwrap();
         assert_eq!(timeout(LATE, ask(&mut connection, 1)).await.unwrap().unwrap(), 2);
     }
@@ -263,8 +305,49 @@ mod tests {
     #[tokio::test]
     async fn links_of_others_go_on() {
         let (network, address) = network().await;
-        network.set("customer-3", Direction::Both, Flow::Stalled);
+        network.inflict(Cut::of("customer-3", Direction::Both, Flow::Stalled));
+        let only_to = |peer: &str| Cut {
+            peer: Some(peer.into()),
+            ..Cut::of("customer-2", Direction::Both, Flow::Stalled)
+        };
+        network.inflict(only_to("customer-4"));
         let mut connection = TcpStream::connect(address).await.unwrap();
         assert_eq!(timeout(LATE, ask(&mut connection, 1)).await.unwrap().unwrap(), 2);
+        network.inflict(only_to("customer-1"));
+        assert!(timeout(SOON, ask(&mut connection, 5)).await.is_err());
+    }
+
+    /// What becomes of what the one sends to the other.
+    fn flow(network: &Network, from: &str, to: &str) -> Flow {
+        *network.flows[&(from.to_owned(), to.to_owned())].borrow()
+    }
+
+    #[tokio::test]
+    async fn a_link_is_as_bad_as_the_worst_of_what_hits_it_and_healing_one_leaves_the_others() {
+        let (network, _) = network().await;
+        let both = |process, flow| Cut::of(process, Direction::Both, flow);
+        let one_way =
+            Cut { peer: Some("customer-2".into()), ..Cut::of("customer-1", Direction::Mute, Flow::Stalled) };
+        let late = both("customer-1", Flow::Delayed(SOON));
+        let (isolated, broken) = (both("customer-1", Flow::Stalled), both("customer-2", Flow::Broken));
+        let link =
+            || (flow(&network, "customer-1", "customer-2"), flow(&network, "customer-2", "customer-1"));
+        for cut in [&isolated, &broken, &late, &isolated] {
+            network.inflict(cut.clone());
+        }
+        assert_eq!(link(), (Flow::Broken, Flow::Broken));
+        network.heal(&broken);
+        assert_eq!(link(), (Flow::Stalled, Flow::Stalled), "customer-1 is isolated still");
+        network.heal(&isolated);
+        assert_eq!(link(), (Flow::Stalled, Flow::Stalled), "it was isolated twice");
+        network.heal(&isolated);
+        assert_eq!(link(), (Flow::Delayed(SOON), Flow::Delayed(SOON)));
+        network.inflict(one_way.clone());
+        assert_eq!(link(), (Flow::Stalled, Flow::Delayed(SOON)));
+        network.heal(&late);
+        assert_eq!(link(), (Flow::Stalled, Flow::Open));
+        assert_eq!(flow(&network, "customer-1", "customer-3"), Flow::Open);
+        network.heal(&one_way);
+        assert!(network.flows.values().all(|flow| *flow.borrow() == Flow::Open));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use agora_process::Links;
 use clap::ValueEnum;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use serde::Serialize;
 
@@ -68,6 +68,8 @@ pub struct Step {
     pub target: Target,
     /// Decides among several that could be hit.
     pub pick: u32,
+    /// Whether it waits until there is somebody to hit, rather than be left out.
+    pub patient: bool,
     /// For how long.
     #[serde(serialize_with = "milliseconds", rename = "lasts_ms")]
     pub lasts: Duration,
@@ -95,6 +97,11 @@ const PAUSE_MS: std::ops::Range<u64> = 400..2_500;
 const LASTS_MS: std::ops::Range<u64> = 300..6_000;
 /// Whole groups are brought back at once: for as long as all are down, nobody is served.
 const ALL_LAST_MS: std::ops::Range<u64> = 0..1_000;
+/// A plan begins with one of each of its faults, which take at most this share of it, and last at most so long.
+const OPENING_SHARE: f64 = 0.6;
+const OPENING_LASTS_MS: std::ops::Range<u64> = 300..1_500;
+/// So much time there must be for each of them; in shorter plans there is no opening.
+const OPENING_STEP_MIN: Duration = Duration::from_millis(400);
 /// The last fault comes this long before the end, so that its consequences are seen.
 const QUIET_END: Duration = Duration::from_secs(2);
 
@@ -108,15 +115,31 @@ impl Plan {
         let mut steps = Vec::new();
         // However short it is, something happens.
         let mut at = Duration::from_millis(rng.random_range(PAUSE_MS)).min(length / 3);
+        for (step, next) in opening(&choices, at, length, &mut rng) {
+            steps.push(step);
+            at = next;
+        }
         while at + QUIET_END.min(length / 3) < length {
             let Some((fault, target)) = choices.choose(&mut rng).copied() else { break };
-            let lasts = if fault == Fault::KillAll { ALL_LAST_MS } else { LASTS_MS };
-            let lasts = Duration::from_millis(rng.random_range(lasts));
-            steps.push(Step { at, fault, target, pick: rng.random(), lasts });
+            let lasts = lasts(fault, LASTS_MS, &mut rng);
+            steps.push(Step { at, fault, target, pick: rng.random(), patient: false, lasts });
             at += Duration::from_millis(rng.random_range(PAUSE_MS));
         }
         let links = if reach == Reach::Everything { links(kind, seed) } else { Links::default() };
         Plan { kind, seed, length, reach, links, steps }
+    }
+
+    /// What the links between customer nodes do to messages all the time, in words; `None`: nothing.
+    #[must_use]
+    pub fn background(&self) -> Option<String> {
+        let Links { loss, duplication, delay_ms_max, .. } = self.links;
+        (self.links != Links::default()).then(|| {
+            format!(
+                "of the messages between customer nodes {:.0} % are lost, {:.0} % doubled, all up to {delay_ms_max} ms late",
+                loss * 100.0,
+                duplication * 100.0
+            )
+        })
     }
 
     /// Whether it needs links that can be cut.
@@ -124,6 +147,41 @@ impl Plan {
     pub fn cuts_links(&self) -> bool {
         self.reach == Reach::Everything && matches!(self.kind, Kind::Partitions | Kind::Everything)
     }
+}
+
+/// One of each fault, in any order, each with when the next one may come: so that a short run has seen them all, too.
+fn opening(
+    choices: &[(Fault, Target)],
+    from: Duration,
+    length: Duration,
+    rng: &mut StdRng,
+) -> Vec<(Step, Duration)> {
+    let mut faults: Vec<Fault> = choices.iter().map(|(fault, _)| *fault).collect();
+    faults.sort_unstable();
+    faults.dedup();
+    faults.shuffle(rng);
+    let each =
+        length.saturating_sub(from).mul_f64(OPENING_SHARE) / u32::try_from(faults.len().max(1)).unwrap_or(1);
+    if each < OPENING_STEP_MIN {
+        return Vec::new();
+    }
+    let mut at = from;
+    let mut step = |fault| {
+        let targets: Vec<Target> =
+            choices.iter().filter(|(it, _)| *it == fault).map(|(_, target)| *target).collect();
+        let target = *targets.choose(rng)?;
+        let lasts = lasts(fault, OPENING_LASTS_MS, rng);
+        let step = Step { at, fault, target, pick: rng.random(), patient: true, lasts };
+        let pause = Duration::from_millis(rng.random_range(PAUSE_MS)).min(each);
+        at += pause;
+        Some((step, at))
+    };
+    faults.into_iter().filter_map(&mut step).collect()
+}
+
+fn lasts(fault: Fault, usually: std::ops::Range<u64>, rng: &mut StdRng) -> Duration {
+    let range = if matches!(fault, Fault::KillAll | Fault::KillEverything) { ALL_LAST_MS } else { usually };
+    Duration::from_millis(rng.random_range(range))
 }
 
 fn links(kind: Kind, seed: u64) -> Links {
@@ -135,12 +193,16 @@ fn links(kind: Kind, seed: u64) -> Links {
 
 /// What may be done to whom; what stands there twice is done twice as often.
 fn choices(kind: Kind, customer: CustomerNodes) -> Vec<(Fault, Target)> {
-    use Fault::{ClockAhead, ClockBehind, FullDisk, SlowDisk};
-    use Fault::{Deafen, Disconnect, Isolate, Kill, KillAll, Mute, Pause, Roll, Slow, Terminate, Wipe};
+    use Fault::{BadLinks, ClockAhead, ClockBehind, FullDisk, SlowDisk, StuckDisk};
+    use Fault::{CutLink, CutOneWay, Deafen, Disconnect, Isolate, Mute, Slow};
+    use Fault::{Kill, KillAll, KillEverything, Pause, Roll, Terminate, Wipe};
     use Target::{
-        BuyerFrontend, CustomerGroup, CustomerMinority, CustomerNode, CustomerSequencer, Financial,
-        ProductFollower, ProductGroup, ProductLeader, ProductMinority, SellerFrontend,
+        BuyerFrontend, BuyerFrontends, CustomerGroup, CustomerLink, CustomerMinority, CustomerNode,
+        CustomerSequencer, Financial, ProductFollower, ProductGroup, ProductLeader, ProductLink,
+        ProductMinority, SellerFrontend, SellerFrontends,
     };
+    const ALL_FRONTENDS: [Target; 2] = [BuyerFrontends, SellerFrontends];
+    const LINKS: [Target; 2] = [ProductLink, CustomerLink];
     const FRONTENDS: [Target; 2] = [BuyerFrontend, SellerFrontend];
     const NODES: [Target; 4] = [ProductLeader, ProductFollower, CustomerNode, CustomerSequencer];
     const MINORITIES: [Target; 2] = [ProductMinority, CustomerMinority];
@@ -153,7 +215,9 @@ fn choices(kind: Kind, customer: CustomerNodes) -> Vec<(Fault, Target)> {
         Kind::ReplicaKill => {
             each(&[Kill], &[&FRONTENDS[..], &[ProductLeader, ProductFollower, ProductMinority]].concat())
         }
-        Kind::Frontends => each(&[Kill, Kill, Terminate, Pause], &FRONTENDS),
+        Kind::Frontends => {
+            [each(&[Kill, Kill, Terminate, Pause], &FRONTENDS), each(&[Roll], &ALL_FRONTENDS)].concat()
+        }
         Kind::Leaders if with_customer => {
             each(&[Kill, Terminate, Pause], &[ProductLeader, CustomerSequencer])
         }
@@ -162,13 +226,16 @@ fn choices(kind: Kind, customer: CustomerNodes) -> Vec<(Fault, Target)> {
         Kind::Partitions => {
             let nodes = each(&[Isolate, Disconnect, Deafen, Mute, Slow], &NODES);
             let minorities = each(&[Isolate, Disconnect], &MINORITIES);
-            [nodes, minorities, each(&[Disconnect, Slow], &FRONTENDS)].concat()
+            let links = each(&[CutLink, CutLink, CutOneWay, CutOneWay], &LINKS);
+            let bad = if_armed(each(&[BadLinks], &[CustomerNode, CustomerGroup]));
+            [nodes, minorities, links, bad, each(&[Disconnect, Slow], &FRONTENDS)].concat()
         }
         Kind::Disks => {
             let groups = each(&[KillAll, Roll], &[ProductGroup, CustomerGroup]);
             let directories = each(&[Wipe, Kill], &[ProductFollower, CustomerNode]);
-            let disks = each(&[SlowDisk, FullDisk], &NODES);
-            [directories, groups, if_armed(disks)].concat()
+            let power = each(&[KillEverything], &[Target::Everything]);
+            let disks = each(&[SlowDisk, StuckDisk, FullDisk], &NODES);
+            [directories, groups, power, if_armed(disks)].concat()
         }
         Kind::Clocks => if_armed(each(&[ClockAhead, ClockBehind], &NODES)),
         Kind::Everything => [
@@ -176,9 +243,13 @@ fn choices(kind: Kind, customer: CustomerNodes) -> Vec<(Fault, Target)> {
             each(&[Kill, Pause, Isolate], &MINORITIES),
             each(&[Kill, Terminate, Pause, Disconnect], &FRONTENDS),
             each(&[Wipe], &[ProductFollower, CustomerNode, ProductLeader, CustomerSequencer]),
+            each(&[CutLink, CutOneWay], &LINKS),
             each(&[KillAll, Roll], &[ProductGroup, CustomerGroup]),
-            each(&[Kill, Pause], &[Financial]),
-            if_armed(each(&[ClockAhead, ClockBehind, SlowDisk, FullDisk], &NODES)),
+            each(&[Roll], &ALL_FRONTENDS),
+            each(&[KillEverything], &[Target::Everything]),
+            each(&[Kill, Terminate, Pause], &[Financial]),
+            if_armed(each(&[ClockAhead, ClockBehind, SlowDisk, StuckDisk, FullDisk], &NODES)),
+            if_armed(each(&[BadLinks], &[CustomerNode, CustomerGroup])),
         ]
         .concat(),
     }
@@ -195,6 +266,8 @@ fn milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Res
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -210,7 +283,15 @@ mod tests {
     #[test]
     fn faults_come_in_order_within_the_time_and_of_the_kinds_that_the_plan_is_about() {
         for (kind, allowed) in [
-            (Kind::Frontends, &[Target::BuyerFrontend, Target::SellerFrontend][..]),
+            (
+                Kind::Frontends,
+                &[
+                    Target::BuyerFrontend,
+                    Target::SellerFrontend,
+                    Target::BuyerFrontends,
+                    Target::SellerFrontends,
+                ][..],
+            ),
             (Kind::Leaders, &[Target::ProductLeader][..]),
             (Kind::Sequencers, &[Target::CustomerSequencer][..]),
         ] {
@@ -246,9 +327,27 @@ mod tests {
     #[test]
     fn an_hour_of_everything_has_every_fault() {
         let plan = Plan::draw(Kind::Everything, 1, 60 * MINUTE, CustomerNodes::Killed, Reach::Everything);
-        let faults: std::collections::BTreeSet<Fault> = plan.steps.iter().map(|step| step.fault).collect();
-        assert_eq!(faults.len(), if agora_sabotage::ARMED { 15 } else { 11 }, "{faults:?}");
+        let faults: BTreeSet<Fault> = plan.steps.iter().map(|step| step.fault).collect();
+        assert_eq!(faults.len(), if agora_sabotage::ARMED { 20 } else { 14 }, "{faults:?}");
         assert!(plan.cuts_links());
+    }
+
+    #[test]
+    fn a_plan_begins_with_one_of_each_of_its_faults_if_it_is_long_enough() {
+        for (seed, kind) in (0..40).zip(Kind::value_variants().iter().cycle()) {
+            let draw = |seconds| {
+                let length = Duration::from_secs(seconds);
+                Plan::draw(*kind, seed, length, CustomerNodes::Killed, Reach::Everything)
+            };
+            let faults: BTreeSet<Fault> =
+                choices(*kind, CustomerNodes::Killed).into_iter().map(|(fault, _)| fault).collect();
+            let plan = draw(30);
+            let opening: Vec<&Step> = plan.steps.iter().take_while(|step| step.patient).collect();
+            assert_eq!(opening.len(), faults.len(), "{seed} {kind:?}");
+            assert!(opening.iter().all(|step| step.at < Duration::from_secs(21)));
+            assert_eq!(opening.iter().map(|step| step.fault).collect::<BTreeSet<_>>(), faults);
+            assert!(draw(600).steps.len() > 5 * faults.len() || faults.is_empty());
+        }
     }
 
     #[test]

@@ -38,6 +38,11 @@ pub enum Happening {
         /// Which process.
         process: String,
     },
+    /// Something is wrong all the time.
+    Background {
+        /// What.
+        ails: String,
+    },
     /// A fault of the plan was left out.
     LeftOut {
         /// Which.
@@ -71,6 +76,7 @@ impl fmt::Display for Happening {
             Happening::Began { fault, process, part } => write!(f, "{process}, {part}, is {fault}"),
             Happening::Undone { fault, process } => write!(f, "{process} is no longer {fault}"),
             Happening::Ready { process, .. } => write!(f, "{process} is ready again"),
+            Happening::Background { ails } => write!(f, "all the time: {ails}"),
             Happening::LeftOut { fault, target, why } => {
                 write!(f, "left out: {target} is not {fault} ({why})")
             }

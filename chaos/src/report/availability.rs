@@ -48,17 +48,37 @@ pub struct Gap {
     pub at_s: f64,
 }
 
-/// The longest time without a success that a kind of fault came with. Faults that overlap share it.
+/// The longest times without a success that a kind of fault came with. Faults that overlap share them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FaultGap {
     /// Which fault.
     pub fault: Fault,
+    /// Whom it hit: without the financial service purchases have to wait, so its faults are told for themselves.
+    pub whom: &'static str,
     /// How often it was inflicted.
     pub times: usize,
-    /// How long.
-    pub ms: f64,
+    /// How long, by kind of operation; only those kinds of which there were any.
+    pub ms: BTreeMap<&'static str, f64>,
 }
 
+/// A kind of operation.
+#[derive(Clone, Copy)]
+pub(super) struct OperationKind {
+    pub name: &'static str,
+    holds: fn(&Action) -> bool,
+}
+
+/// The kinds that are told apart. Reads go on when nothing can be written, so a time without any success hides much.
+pub(super) const KINDS: &[OperationKind] = &[
+    OperationKind { name: "any operation", holds: |_| true },
+    OperationKind { name: "reads", holds: |action| !action.is_change() },
+    OperationKind { name: "product writes", holds: is_product_write },
+    OperationKind { name: "customer writes", holds: is_customer_write },
+    OperationKind { name: "purchases", holds: |action| matches!(action, Action::MakePurchase(_)) },
+];
+
+/// The name of the financial service's process.
+const FINANCIAL: &str = "financial";
 /// How long after a fault was undone a gap still counts as its doing.
 const AFTERMATH_NS: u64 = 2_000 * MILLISECOND_NS;
 
@@ -81,16 +101,8 @@ impl Availability {
         figures.answered_within_100_ms = share(in_100_ms);
         figures.answered_within_1_s = share(in_1_s);
         figures.answered = share(answered);
-        figures.longest_gaps = [
-            gap("any operation", &events, from_ns, to_ns, |_| true),
-            gap("reads", &events, from_ns, to_ns, |event| !event.action.is_change()),
-            gap("product writes", &events, from_ns, to_ns, |event| is_product_write(&event.action)),
-            gap("customer writes", &events, from_ns, to_ns, |event| is_customer_write(&event.action)),
-            gap("purchases", &events, from_ns, to_ns, |event| {
-                matches!(event.action, Action::MakePurchase(_))
-            }),
-        ]
-        .to_vec();
+        figures.longest_gaps =
+            KINDS.iter().map(|kind| gap(kind.name, &successes(&events, *kind, from_ns, to_ns))).collect();
         figures.gaps_by_fault = gaps_by_fault(&events, bars, from_ns, to_ns);
         figures
     }
@@ -126,31 +138,43 @@ fn is_customer_write(action: &Action) -> bool {
     matches!(action, AddToCart(_) | RemoveFromCart(_) | SaveCart(_) | ClearCart | LoginBuyer | LogoutBuyer)
 }
 
-fn gaps_by_fault(events: &[&Event], bars: &[Bar], from_ns: u64, to_ns: u64) -> Vec<FaultGap> {
-    let mut ends: Vec<u64> =
-        events.iter().filter(|event| event.is_ok()).filter_map(|event| event.end_ns).collect();
-    ends.extend([from_ns, to_ns]);
+/// When operations of a kind succeeded, from the beginning to the end, which count as such.
+fn successes(events: &[&Event], kind: OperationKind, from_ns: u64, to_ns: u64) -> Vec<u64> {
+    let successes = events.iter().filter(|event| event.is_ok() && (kind.holds)(&event.action));
+    let mut ends: Vec<u64> = successes.filter_map(|event| event.end_ns).chain([from_ns, to_ns]).collect();
     ends.sort_unstable();
-    let mut by_fault: BTreeMap<Fault, FaultGap> = BTreeMap::new();
-    for bar in bars {
-        let gap = by_fault.entry(bar.fault).or_insert(FaultGap { fault: bar.fault, times: 0, ms: 0.0 });
-        gap.times += 1;
-        let until = bar.ready_ns.saturating_add(AFTERMATH_NS);
-        // The pairs of successes that have some of the fault between them.
-        let first = ends.partition_point(|end| *end <= bar.from_ns).saturating_sub(1);
-        let touched = ends[first..].windows(2).take_while(|pair| pair[0] < until);
-        let longest = touched.map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
-        gap.ms = gap.ms.max(longest as f64 / 1e6);
-    }
-    by_fault.into_values().collect()
+    ends
 }
 
-fn gap(of: &'static str, events: &[&Event], from_ns: u64, to_ns: u64, kind: impl Fn(&Event) -> bool) -> Gap {
-    let successes =
-        events.iter().filter(|event| event.is_ok() && kind(event)).filter_map(|event| event.end_ns);
-    let mut ends: Vec<u64> = successes.chain([from_ns, to_ns]).collect();
-    ends.sort_unstable();
-    let longest = ends.windows(2).map(|pair| (pair[1] - pair[0], pair[0])).max().unwrap_or((0, from_ns));
+fn gaps_by_fault(events: &[&Event], bars: &[Bar], from_ns: u64, to_ns: u64) -> Vec<FaultGap> {
+    let there_are = |kind: &&OperationKind| events.iter().any(|event| (kind.holds)(&event.action));
+    let ends: Vec<(&str, Vec<u64>)> = KINDS
+        .iter()
+        .filter(there_are)
+        .map(|kind| (kind.name, successes(events, *kind, from_ns, to_ns)))
+        .collect();
+    let mut gaps: BTreeMap<(Fault, &str), FaultGap> = BTreeMap::new();
+    // What is done when the clients have stopped keeps nobody waiting.
+    for bar in bars.iter().filter(|bar| bar.from_ns < to_ns) {
+        let whom = if bar.process == FINANCIAL { "the financial service" } else { "a process" };
+        let none = || FaultGap { fault: bar.fault, whom, times: 0, ms: BTreeMap::new() };
+        let gap = gaps.entry((bar.fault, whom)).or_insert_with(none);
+        gap.times += 1;
+        let until = bar.ready_ns.saturating_add(AFTERMATH_NS);
+        for (kind, ends) in &ends {
+            // The pairs of successes that have some of the fault between them.
+            let first = ends.partition_point(|end| *end <= bar.from_ns).saturating_sub(1);
+            let touched = ends[first..].windows(2).take_while(|pair| pair[0] < until);
+            let longest = touched.map(|pair| pair[1] - pair[0]).max().unwrap_or_default() as f64 / 1e6;
+            let most = gap.ms.entry(kind).or_default();
+            *most = most.max(longest);
+        }
+    }
+    gaps.into_values().collect()
+}
+
+fn gap(of: &'static str, ends: &[u64]) -> Gap {
+    let longest = ends.windows(2).map(|pair| (pair[1] - pair[0], pair[0])).max().unwrap_or_default();
     Gap { of, ms: longest.0 as f64 / 1e6, at_s: longest.1 as f64 / 1e9 }
 }
 
@@ -196,23 +220,40 @@ mod tests {
         assert_eq!(figures.errors.keys().collect::<Vec<_>>(), ["item_not_found", "no one there"]);
     }
 
+    fn bar(fault: Fault, process: &str, from_ms: u64, ready_ms: u64) -> Bar {
+        let (from_ns, ready_ns) = (from_ms * MILLISECOND_NS, ready_ms * MILLISECOND_NS);
+        Bar { fault, process: process.into(), from_ns, undone_ns: ready_ns, ready_ns }
+    }
+
     #[test]
     fn each_kind_of_fault_has_the_longest_gap_that_it_came_with() {
         let ok = |start_ms| event(start_ms, Some(1), Outcome::Ok, Answer::Nothing);
         let history = [0, 100, 900, 1_000, 9_000, 9_100].map(ok);
-        let bar = |fault, from_ms: u64, ready_ms: u64| Bar {
-            fault,
-            process: "product-1".into(),
-            from_ns: from_ms * MILLISECOND_NS,
-            undone_ns: ready_ms * MILLISECOND_NS,
-            ready_ns: ready_ms * MILLISECOND_NS,
-        };
-        let bars =
-            [bar(Fault::Kill, 200, 300), bar(Fault::Pause, 9_050, 9_060), bar(Fault::Pause, 9_070, 9_080)];
+        let bars = [
+            bar(Fault::Kill, "product-1", 200, 300),
+            bar(Fault::Pause, "product-1", 9_050, 9_060),
+            bar(Fault::Pause, "product-1", 9_070, 9_080),
+            bar(Fault::KillEverything, "product-1", 9_200, 9_900),
+        ];
         let figures = Availability::of(&history, &bars, 0, 9_200 * MILLISECOND_NS);
         let gaps: Vec<(Fault, usize, f64)> =
-            figures.gaps_by_fault.iter().map(|gap| (gap.fault, gap.times, gap.ms)).collect();
+            figures.gaps_by_fault.iter().map(|gap| (gap.fault, gap.times, gap.ms["any operation"])).collect();
         assert_eq!(gaps, [(Fault::Kill, 1, 8_000.0), (Fault::Pause, 2, 100.0)]);
+    }
+
+    #[test]
+    fn reads_that_go_on_hide_no_write_that_waits_and_the_financial_service_is_told_for_itself() {
+        let read = |start_ms| event(start_ms, Some(1), Outcome::Ok, Answer::Nothing);
+        let write = |start_ms| Event { action: Action::AddUnits(1), ..read(start_ms) };
+        let mut history: Vec<Event> = (0..30).map(|at| read(at * 100)).collect();
+        history.extend([write(100), write(2_500)]);
+        let bars = [bar(Fault::Kill, "product-1", 500, 900), bar(Fault::Kill, "financial", 2_700, 2_800)];
+        let figures = Availability::of(&history, &bars, 0, 3_000 * MILLISECOND_NS);
+        let [product, financial] = figures.gaps_by_fault.as_slice() else { panic!("{figures:?}") };
+        assert_eq!((product.whom, financial.whom), ("a process", "the financial service"));
+        assert_eq!((product.ms["reads"], product.ms["product writes"]), (100.0, 2_400.0));
+        assert_eq!(financial.ms["product writes"], 499.0);
+        assert!(!product.ms.contains_key("purchases"), "there were none");
     }
 
     #[test]

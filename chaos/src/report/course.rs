@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::history::{Answer, Event, Outcome};
 
 /// Steps of a run, however long it is.
-const STEPS: u64 = 240;
+const STEPS: u64 = 1_200;
 const STEP_NS_MIN: u64 = 100_000_000;
 
 /// A run in equal steps.

@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::check::Check;
-use crate::faults::{Bar, CustomerNodes, Entry, Happening, Plan, Reach};
+use crate::faults::{Bar, CustomerNodes, Entry, Happening, Plan};
 use crate::readings::Readings;
 
 pub use availability::{Availability, FaultGap, Gap};
@@ -29,18 +29,50 @@ pub enum Ending {
     Held,
     /// A promise was broken.
     Violation,
+    /// Nothing was found to be wrong, but not everything could be decided.
+    Undecided,
     /// It was interrupted before everything was checked; what was checked held.
     Interrupted,
+    /// Chaos itself failed: it could not do what its plan says. What was checked held.
+    Failed,
 }
 
 impl Ending {
+    /// How a run ended with these checks, in which chaos itself failed or not, and of which the final state was read or not.
+    #[must_use]
+    pub fn of(checks: &[Check], failure: Option<&String>, was_read: bool) -> Self {
+        if checks.iter().any(Check::broken) {
+            Ending::Violation
+        } else if failure.is_some() {
+            Ending::Failed
+        } else if !was_read {
+            Ending::Interrupted
+        } else if checks.iter().all(Check::held) {
+            Ending::Held
+        } else {
+            Ending::Undecided
+        }
+    }
+
+    /// The same in a few words.
+    #[must_use]
+    pub fn tell(self) -> &'static str {
+        match self {
+            Ending::Held => "Every promise was kept",
+            Ending::Violation => "A promise was broken",
+            Ending::Undecided => "Not everything could be checked; what could be held",
+            Ending::Interrupted => "Interrupted: not everything could be checked",
+            Ending::Failed => "Chaos itself failed: not everything could be done and checked",
+        }
+    }
+
     /// The exit status that says so.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
             Ending::Held => 0,
             Ending::Violation => 1,
-            Ending::Interrupted => 2,
+            Ending::Undecided | Ending::Interrupted | Ending::Failed => 2,
         }
     }
 }
@@ -50,10 +82,14 @@ impl Ending {
 pub struct Report {
     /// How it ended.
     pub ending: Ending,
+    /// What chaos itself could not do, if it failed.
+    pub failure: Option<String>,
     /// The plan that was carried out, with its seed.
     pub plan: Plan,
     /// Whether customer nodes were killed.
     pub customer_nodes: CustomerNodes,
+    /// What else was given on the command line that made a difference.
+    pub conditions: String,
     /// How long the workload ran, in seconds.
     pub seconds: f64,
     /// How many clients there were.
@@ -102,11 +138,8 @@ impl Report {
     /// The arguments that carry out the same plan again, as far as real processes do the same again.
     #[must_use]
     pub fn again(&self) -> String {
-        let customer = if self.customer_nodes == CustomerNodes::Killed { " --customer-nodes" } else { "" };
-        let seconds = self.plan.length.as_secs();
-        let running = if self.plan.reach == Reach::Processes { " --cluster DIR" } else { "" };
-        let (kind, seed) = (self.kind(), self.plan.seed);
-        format!("chaos run --plan {kind} --seed {seed} --seconds {seconds}{customer}{running}")
+        let (kind, seed, seconds) = (self.kind(), self.plan.seed, self.plan.length.as_secs());
+        format!("chaos run --plan {kind} --seed {seed} --seconds {seconds}{}", self.conditions)
     }
 
     /// How many faults of the plan were left out.
@@ -119,5 +152,30 @@ impl Report {
     #[must_use]
     pub fn length(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_run_of_which_everything_was_decided_held() {
+        let held = || Check::told("a", "", 1, &[]);
+        let broken = || Check::told("b", "", 1, &["wrong".into()]);
+        let undecided = || Check { undecided: vec!["1-7".into()], ..held() };
+        let failure = "no launcher".to_owned();
+        for (checks, failure, was_read, ending, status) in [
+            (vec![held(), held()], None, true, Ending::Held, 0),
+            (vec![held(), undecided()], None, true, Ending::Undecided, 2),
+            (vec![undecided(), broken()], None, true, Ending::Violation, 1),
+            (vec![held()], None, false, Ending::Interrupted, 2),
+            (vec![held()], Some(&failure), true, Ending::Failed, 2),
+            (vec![held()], Some(&failure), false, Ending::Failed, 2),
+            (vec![broken()], Some(&failure), false, Ending::Violation, 1),
+        ] {
+            let found = Ending::of(&checks, failure, was_read);
+            assert_eq!((found, found.exit_code()), (ending, status));
+        }
     }
 }

@@ -3,8 +3,9 @@
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 
-use super::{Ending, Report};
-use crate::check::Check;
+use super::Report;
+use super::availability::{FaultGap, KINDS};
+use crate::check::{Check, EVIDENCE_MAX};
 
 /// Prints what people want to know of a run.
 pub fn print(report: &Report) {
@@ -31,9 +32,8 @@ pub fn print(report: &Report) {
     for gap in &availability.longest_gaps {
         println!("  longest time without a success, {}: {:.0} ms, at {:.1} s", gap.of, gap.ms, gap.at_s);
     }
-    for gap in &availability.gaps_by_fault {
-        println!("  while a process was {} ({} times): {:.0} ms", gap.fault, gap.times, gap.ms);
-    }
+    println!("  (refused by a rule of the marketplace is answered, and is no success)");
+    println!("{}", gaps(&availability.gaps_by_fault));
     for (error, count) in &availability.errors {
         println!("  {count} × {error}");
     }
@@ -45,16 +45,24 @@ pub fn print(report: &Report) {
     for check in &report.checks {
         violations(check);
     }
-    println!(
-        "{} Seed {}. Again: {}",
-        match report.ending {
-            Ending::Held => "Every promise was kept.",
-            Ending::Violation => "A promise was broken.",
-            Ending::Interrupted => "Interrupted: not everything could be checked.",
-        },
-        report.plan.seed,
-        report.again()
-    );
+    if let Some(failure) = &report.failure {
+        println!("Chaos itself failed: {failure}");
+    }
+    println!("{}. Seed {}. Again: {}", report.ending.tell(), report.plan.seed, report.again());
+}
+
+/// Faults, and the longest time without a success of each kind.
+fn gaps(gaps: &[FaultGap]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    let kinds = KINDS.iter().map(|kind| format!("{}, ms", kind.name));
+    table.set_header(["while".to_owned(), "times".to_owned()].into_iter().chain(kinds));
+    for gap in gaps {
+        let ms = |kind: &str| gap.ms.get(kind).map(|ms| format!("{ms:.0}")).unwrap_or_default();
+        let row = [format!("{} was {}", gap.whom, gap.fault), gap.times.to_string()];
+        table.add_row(row.into_iter().chain(KINDS.iter().map(|kind| ms(kind.name))));
+    }
+    table
 }
 
 fn table(checks: &[Check]) -> Table {
@@ -62,13 +70,8 @@ fn table(checks: &[Check]) -> Table {
     table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["check", "promise", "examined", "result"]);
     for check in checks {
-        let found = check.violations.len() as u64 + check.more;
-        let result = match (check.held(), check.undecided.as_slice()) {
-            (true, []) => "held".to_owned(),
-            (true, undecided) => format!("held, {} undecided", undecided.len()),
-            (false, _) => format!("BROKEN, {found} times"),
-        };
-        table.add_row([check.name.to_owned(), check.promise.to_owned(), check.examined.to_string(), result]);
+        let (name, promise) = (check.name.to_owned(), check.promise.to_owned());
+        table.add_row([name, promise, check.examined.to_string(), check.result()]);
     }
     table
 }
@@ -82,6 +85,12 @@ fn violations(check: &Check) {
                 Err(error) => println!("    an operation that can't be shown: {error}"),
             }
         }
+    }
+    if check.violations.iter().any(|violation| violation.omitted > 0) {
+        println!("{}: of more than {EVIDENCE_MAX} operations, those in the middle are left out", check.name);
+    }
+    if !check.undecided.is_empty() {
+        println!("{}: too many possibilities to decide about {}", check.name, check.undecided.join(", "));
     }
     if check.more > 0 {
         println!("{}: and {} more", check.name, check.more);

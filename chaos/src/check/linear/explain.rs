@@ -19,13 +19,27 @@ where
             // Back to before anything was called that overlaps the one without explanation: what happened until then is in
             // the states that were possible then.
             let called = |number: &u32| operations.get(*number as usize).map(|operation| operation.start_ns);
-            let from = overlapping.into_iter().chain([at]).min_by_key(called).unwrap_or(at);
-            match search(model, operations, begin(), Some(from)) {
-                Outcome::Reached(moment) => Verdict::Violation(evidence(model, operations, &moment, at)),
-                _ => Verdict::Undecided,
-            }
+            let from = overlapping.iter().copied().chain([at]).min_by_key(called).unwrap_or(at);
+            Verdict::Violation(match search(model, operations, begin(), Some(from)) {
+                Outcome::Reached(moment) => evidence(model, operations, &moment, at),
+                // That there is no order is known; only what was possible before is not found again.
+                _ => bare_evidence(operations, overlapping, at),
+            })
         }
         Outcome::Undecided | Outcome::Reached(_) => Verdict::Undecided,
+    }
+}
+
+/// The operation that nothing explains and those that overlap it, without what was possible before.
+fn bare_evidence<O>(operations: &[Operation<O>], overlapping: Vec<u32>, last: u32) -> Evidence {
+    let place = |number: u32| operations.get(number as usize).map(|operation| operation.index);
+    let mut numbers = overlapping;
+    numbers.push(last);
+    numbers.sort_unstable();
+    Evidence {
+        before: vec!["not found again".into()],
+        operations: numbers.into_iter().filter_map(place).collect(),
+        last: place(last).unwrap_or_default(),
     }
 }
 
