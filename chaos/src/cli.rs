@@ -57,6 +57,9 @@ pub(crate) struct RunArguments {
     /// Let replica-kill and leaders hit customer nodes, too; other plans always do
     #[arg(long)]
     customer_nodes: bool,
+    /// Do not kill all processes at once when the clients have finished, before the final state is read
+    #[arg(long, conflicts_with = "cluster")]
+    no_power_cut: bool,
     /// Write every operation to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub history: Option<PathBuf>,
@@ -119,6 +122,11 @@ impl RunArguments {
         if self.cluster.is_some() { Reach::Processes } else { Reach::Everything }
     }
 
+    /// Whether everything is killed at the end. Somebody else's cluster is spared that.
+    pub fn power_cut(&self) -> bool {
+        self.cluster.is_none() && !self.no_power_cut
+    }
+
     pub fn customer_nodes(&self) -> CustomerNodes {
         if self.customer_nodes { CustomerNodes::Killed } else { CustomerNodes::Spared }
     }
@@ -161,6 +169,7 @@ impl RunArguments {
         add(self.rivals != RIVALS_DEFAULT, format!("--rivals {}", self.rivals));
         add(self.pause_ms != PAUSE_MS_DEFAULT, format!("--pause-ms {}", self.pause_ms));
         add(self.ready_within != READY_WITHIN_DEFAULT, format!("--ready-within {}", self.ready_within));
+        add(self.no_power_cut, "--no-power-cut".into());
         add(self.cluster.is_some(), "--cluster DIR".into());
         given
     }
@@ -229,7 +238,7 @@ mod tests {
         };
         assert_eq!(conditions(""), "");
         for given in [
-            " --customer-nodes --clients 50 --rivals 6 --pause-ms 0 --ready-within 15",
+            " --customer-nodes --clients 50 --rivals 6 --pause-ms 0 --ready-within 15 --no-power-cut",
             " --sellers 1 --shoppers 2 --savers 5 --rivals 0",
             " --cluster DIR",
         ] {

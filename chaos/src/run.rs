@@ -215,11 +215,9 @@ async fn break_it(
     };
     // Clients may wait long for answers; who interrupts does not.
     let workload = interrupt.run_until_cancelled(finishing).await.flatten();
-    // Nothing is under way any more, so whatever the final readings miss was acknowledged and not durable. Somebody else's
-    // cluster is spared this.
-    let is_own = plan.reach == Reach::Everything;
+    // Nothing is under way any more, so whatever the final readings miss was acknowledged and not durable.
     let faults = match faults {
-        Ok(()) if is_own && workload.is_some() => injector.cut_power(interrupt).await,
+        Ok(()) if arguments.power_cut() && workload.is_some() => injector.cut_power(interrupt).await,
         faults => faults,
     };
     stop_watch.cancel();

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// Runs chaos on a sabotaged cluster for so many seconds, and gives the names of the checks that found something.
 fn found(breach: &str, plan: &str, seconds: u64) -> Vec<String> {
-    found_with(breach, plan, seconds, seed())
+    found_with(breach, plan, seconds, seed(), &[])
 }
 
 fn seed() -> u64 {
@@ -23,7 +23,7 @@ fn seed() -> u64 {
     seed
 }
 
-fn found_with(breach: &str, plan: &str, seconds: u64, seed: u64) -> Vec<String> {
+fn found_with(breach: &str, plan: &str, seconds: u64, seed: u64, more: &[&str]) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_chaos"))
         .env("AGORA_SABOTAGE", breach)
@@ -40,6 +40,7 @@ fn found_with(breach: &str, plan: &str, seconds: u64, seed: u64) -> Vec<String> 
             "--ready-within",
             "15",
         ])
+        .args(more)
         .arg("--data")
         .arg(directory.path().join("data"))
         .arg("--report")
@@ -81,7 +82,7 @@ fn answers_before_the_fsync_are_found_within_fifteen_seconds_of_power_cuts() {
     let length = Duration::from_secs(seconds);
     let draw = |seed| Plan::draw(Kind::Disks, seed, length, CustomerNodes::Killed, Reach::Everything);
     let seed = (seed()..).find(|seed| killed_together(&draw(*seed)) >= 3).unwrap();
-    let found = found_with("no-fsync", "disks", seconds, seed);
+    let found = found_with("no-fsync", "disks", seconds, seed, &[]);
     assert!(
         has_one_of(&found, &["prices", "units", "votes", "carts", "sessions", "items", "purchases"]),
         "{found:?}"
@@ -96,7 +97,8 @@ fn repeats_that_take_effect_again_are_found_within_twenty_seconds() {
 
 #[test]
 fn units_that_are_not_given_back_are_found_within_ten_seconds() {
-    let found = found("no-release", "frontends", 10);
+    // A node that starts with such books notices itself, and ends: these are to be read by the checker.
+    let found = found_with("no-release", "frontends", 10, seed(), &["--no-power-cut"]);
     assert!(has_one_of(&found, &["books"]), "{found:?}");
 }
 

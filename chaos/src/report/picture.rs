@@ -258,7 +258,7 @@ impl Picture<'_> {
             if self.x(to_ns) - self.x(*from_ns) > 60.0 {
                 let _ = write!(
                     svg,
-                    "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"white\">{} ({term})</text>",
+                    "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"#222\">{} ({term})</text>",
                     self.x(*from_ns) + 4.0,
                     y + 12.0,
                     escaped(process)
