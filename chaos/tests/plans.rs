@@ -6,7 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -95,4 +96,35 @@ fn everything_may_happen() {
     let links = ["isolate", "disconnect", "deafen", "mute", "slow", "cut-link", "cut-one-way", "bad-links"];
     let machines = ["clock-ahead", "clock-behind", "slow-disk", "stuck-disk", "full-disk"];
     holds("everything", 45, &[&processes[..], &links, &machines].concat(), &[]);
+}
+
+/// A machine that can't be sabotaged says nothing of the marketplace: no promise was broken, but the plan was not carried out.
+#[test]
+fn what_chaos_itself_can_not_do_is_no_broken_promise() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, report) = (directory.path().join("data"), directory.path().join("report.json"));
+    let mut chaos = Command::new(env!("CARGO_BIN_EXE_chaos"))
+        .args(["run", "--plan", "clocks", "--seconds", "4", "--seed", "21"])
+        .arg("--data")
+        .arg(&data)
+        .arg("--json")
+        .arg(&report)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Its cluster is starting; where orders to the processes' machines belong there is something else.
+    while !data.join("logs").exists() && chaos.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::fs::write(data.join("sabotage"), "no directory").unwrap();
+    assert_eq!(chaos.wait().unwrap().code(), Some(2));
+    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    assert_eq!(report["ending"], "failed");
+    assert!(
+        report["failure"].as_str().unwrap().contains("can't sabotage the machine"),
+        "{}",
+        report["failure"]
+    );
+    let checks = report["checks"].as_array().unwrap();
+    assert!(checks.iter().all(|check| check["violations"].as_array().unwrap().is_empty()), "{checks:#?}");
 }

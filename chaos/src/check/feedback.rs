@@ -165,6 +165,20 @@ mod tests {
     }
 
     #[test]
+    fn wrong_counters_come_with_the_votes_or_purchases_of_the_sellers_items() {
+        let (mut history, mut readings) = right();
+        history.vote(1, item(2), Vote::Up).ok();
+        history.buy(1, &[(item(1), 2)], &purchase("p1", &[(item(1), 200, 2)])).ok();
+        history.buy(1, &[(item(2), 2)], &purchase("p2", &[(item(2), 200, 2)])).ok();
+        let events = history.events();
+        let rating = &mut readings.sellers.get_mut(&100).unwrap().rating;
+        (rating.thumbs_up, rating.items_sold) = (7, 1);
+        let wrong = check(&events, &readings).violations;
+        let evidence: Vec<&[Event]> = wrong.iter().map(|wrong| wrong.evidence.as_slice()).collect();
+        assert_eq!(evidence, [&events[..4], &events[5..6]]);
+    }
+
+    #[test]
     fn a_seller_whose_counters_are_not_those_of_its_items_is_found() {
         assert_eq!(found(|_, reading| reading.rating.thumbs_up += 1), 1);
         assert_eq!(found(|_, reading| reading.rating.items_sold -= 1), 1);

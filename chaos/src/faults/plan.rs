@@ -18,17 +18,17 @@ use super::fault::{Fault, Target};
 pub enum Kind {
     /// Frontends and product nodes, leaders and followers, are killed and restarted
     ReplicaKill,
-    /// Only frontends are killed, stopped and paused
+    /// Only frontends are killed, stopped, paused, and restarted in turn
     Frontends,
     /// Only product leaders are killed, stopped and paused
     Leaders,
     /// Only customer nodes whose turn is next are
     Sequencers,
-    /// Database nodes are cut off, in one direction or both, and slowed down; messages between customer nodes are lost,
-    /// doubled and delayed
+    /// Database nodes are cut off, in one direction or both, from all or from one other, and slowed down; messages between
+    /// customer nodes are lost, doubled and delayed
     Partitions,
-    /// Data directories are deleted, all nodes of a database are killed at once, and restarted in turn; with the feature
-    /// `sabotage` disks are slow and full, too
+    /// Data directories are deleted, all nodes of a database and all processes are killed at once, and restarted in turn; with
+    /// the feature `sabotage` disks are slow, hardly answer and are full, too
     Disks,
     /// Clocks of database nodes are set wrong while they run; needs a build with the feature `sabotage`
     Clocks,

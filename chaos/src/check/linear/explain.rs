@@ -127,3 +127,16 @@ fn drop_needless<M: Model>(
         at += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_what_was_possible_before_the_evidence_is_what_overlaps_the_last() {
+        let operation = |index| Operation { op: (), index, start_ns: index as u64, end_ns: Some(9) };
+        let operations: Vec<Operation<()>> = (10..15).map(operation).collect();
+        let evidence = bare_evidence(&operations, vec![3, 0], 2);
+        assert_eq!((evidence.operations, evidence.last), (vec![10, 12, 13], 12));
+    }
+}
