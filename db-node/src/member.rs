@@ -1,12 +1,13 @@
 //! Which group replicates which state machine: the customer database by atomic broadcast, the product database by Raft.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use agora_customer::CustomerDb;
 use agora_group::broadcast::{self, Bounds, BroadcastOptions, LinkFaults};
-use agora_group::raft::{self, RaftOptions};
+use agora_group::raft::{self, RaftOptions, Roster};
 use agora_group::{GroupHandle, Protocol};
 use agora_process::ClusterFile;
 use agora_product::ProductDb;
@@ -37,7 +38,7 @@ pub(crate) async fn start(
     match kind {
         Kind::Customer => {
             let (faults, calls_max) = (faults(file), file.admission.node_calls);
-            let bounds = bounds(file);
+            let (bounds, members) = (bounds(file), members.into_values().collect());
             let options = BroadcastOptions { cluster, me, members, directory, calls_max, faults, bounds };
             let start = move || broadcast::start::<CustomerDb>(options);
             let (group, service, running) = tokio::task::spawn_blocking(start).await??;
@@ -54,13 +55,14 @@ pub(crate) async fn start(
     }
 }
 
-/// The group's members, by index.
-pub(crate) fn members(kind: Kind, file: &ClusterFile) -> Vec<(String, SocketAddr)> {
+/// The group's members by the cluster file: those of the customer group by their index, those of the product group by their
+/// seat.
+pub(crate) fn members(kind: Kind, file: &ClusterFile) -> BTreeMap<usize, (String, SocketAddr)> {
     let members = match kind {
-        Kind::Customer => &file.customer,
-        Kind::Product => &file.product,
+        Kind::Customer => file.customer.iter().enumerate().collect(),
+        Kind::Product => file.product_seats(),
     };
-    members.iter().map(|member| (member.name.clone(), member.address)).collect()
+    members.into_iter().map(|(at, member)| (at, (member.name.clone(), member.address))).collect()
 }
 
 fn bounds(file: &ClusterFile) -> Bounds {
@@ -94,6 +96,14 @@ impl Running {
                 // The error that came first may be an internal one: what people have to look at is named in any case.
                 format!("openraft has shut down: {why} (its data directory is {})", data.display())
             }
+        }
+    }
+
+    /// By which members are added and removed, where they can be.
+    pub(crate) fn roster(&self) -> Option<Roster> {
+        match self {
+            Running::Broadcast(_) => None,
+            Running::Raft { running, .. } => Some(running.roster()),
         }
     }
 

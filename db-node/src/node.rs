@@ -31,7 +31,10 @@ const PING_AFTER: Duration = Duration::from_secs(10);
 /// Runs a node until it is told to stop.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let file = ClusterFile::read(&args.config)?;
-    let (me, address) = file.find(args.database.role(), &args.name)?;
+    let (_, address) = file.find(args.database.role(), &args.name)?;
+    let members = member::members(args.database, &file);
+    let me = members.iter().find(|(_, (name, _))| *name == args.name).map(|(me, _)| *me);
+    let me = me.context("the cluster file gives this node no seat")?;
     let runtime = agora_process::runtime()?;
     let result = runtime.block_on(live(args.database, &args.name, me, address, &file));
     // What still runs on blocking threads must not keep a node alive that is done.
@@ -56,7 +59,8 @@ async fn live(
     let options = ServiceOptions {
         node: name.to_owned(),
         database: kind.name(),
-        members: member::members(kind, file).into_iter().map(|(name, _)| name).collect(),
+        members: member::members(kind, file).into_iter().map(|(at, (name, _))| (at, name)).collect(),
+        roster: running.roster(),
         calls_max: file.admission.node_calls,
         call_bytes_max: file.admission.node_call_bytes,
         disk: Arc::new(move || Disk {

@@ -1,6 +1,6 @@
 //! The cluster file: all that a process needs to know of the cluster that it belongs to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,32 @@ pub struct ClusterFile {
     /// How much log customer nodes keep for those of them that are away.
     #[serde(default)]
     pub log: Log,
+    /// Which product node has which seat, once nodes were added or removed.
+    #[serde(default, skip_serializing_if = "Seats::are_unchanged")]
+    pub seats: Seats,
 }
+
+/// The seats of the product nodes: by them the group knows its members. As long as none was added or removed, a node's seat
+/// is its place among the product nodes, counted from 0. `cluster add-node` and `remove-node` write this.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Seats {
+    /// How often nodes were added or removed. Of two files the one with the higher number is newer.
+    pub changes: u64,
+    /// The seat of the node that is added next. None is given twice.
+    pub next: usize,
+    /// By the name of each product node, its seat.
+    pub product: BTreeMap<String, usize>,
+}
+
+impl Seats {
+    fn are_unchanged(&self) -> bool {
+        self.changes == 0
+    }
+}
+
+/// The nodes of a database, at most.
+pub const DATABASE_NODES_MAX: usize = 9;
 
 /// A process by its name and address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,9 +269,9 @@ impl ClusterFile {
             return invalid("`cluster`, its name, must have 1 to 64 characters".into());
         }
         for (role, members) in [(Role::Customer, &self.customer), (Role::Product, &self.product)] {
-            if members.is_empty() || members.len() > 9 {
+            if members.is_empty() || members.len() > DATABASE_NODES_MAX {
                 return invalid(format!(
-                    "a database has 1 to 9 nodes, but [[{role}]] stands there {} times",
+                    "a database has 1 to {DATABASE_NODES_MAX} nodes, but [[{role}]] stands there {} times",
                     members.len()
                 ));
             }
@@ -284,7 +309,59 @@ impl ClusterFile {
         if self.log.keep_slots == 0 || !(1..=4096).contains(&self.log.keep_mebibytes) {
             return invalid("`log.keep_slots` must be at least 1, and `log.keep_mebibytes` 1 to 4096".into());
         }
+        self.validate_seats().map_err(ClusterFileError::Invalid)?;
         self.admission.validate().map_err(ClusterFileError::Invalid)
+    }
+
+    fn validate_seats(&self) -> Result<(), String> {
+        let Seats { changes: 1.., next, product } = &self.seats else { return Ok(()) };
+        let named: BTreeSet<&str> = self.product.iter().map(|node| node.name.as_str()).collect();
+        if product.len() != named.len() || !product.keys().all(|name| named.contains(name.as_str())) {
+            return Err("[seats.product] must give each product node its seat, and nobody else".into());
+        }
+        if product.values().collect::<BTreeSet<_>>().len() != product.len() {
+            return Err("[seats.product] gives two nodes the same seat".into());
+        }
+        if product.values().any(|seat| seat >= next) || *next > usize::from(u16::MAX) {
+            return Err(format!("`seats.next` must be above all seats, and at most {}", u16::MAX));
+        }
+        Ok(())
+    }
+
+    /// The product nodes by their seats.
+    pub fn product_seats(&self) -> BTreeMap<usize, &Endpoint> {
+        let seat = |(place, node): (usize, &Endpoint)| match self.seats.changes {
+            0 => place,
+            _ => self.seats.product.get(&node.name).copied().unwrap_or(place),
+        };
+        self.product.iter().enumerate().map(|(place, node)| (seat((place, node)), node)).collect()
+    }
+
+    /// The same cluster with one more product node, in a seat that nobody had before, and which that is.
+    pub fn with_product_node(&self, node: Endpoint) -> (Self, usize) {
+        let mut file = self.with_seats();
+        let seat = file.seats.next;
+        file.seats.next += 1;
+        file.seats.product.insert(node.name.clone(), seat);
+        file.product.push(node);
+        (file, seat)
+    }
+
+    /// The same cluster without a product node.
+    pub fn without_product_node(&self, name: &str) -> Self {
+        let mut file = self.with_seats();
+        file.seats.product.remove(name);
+        file.product.retain(|node| node.name != name);
+        file
+    }
+
+    /// As it is, with all seats written down, and counted as changed.
+    fn with_seats(&self) -> Self {
+        let seats = self.product_seats();
+        let next = seats.keys().next_back().map_or(0, |last| last + 1).max(self.seats.next);
+        let product = seats.into_iter().map(|(seat, node)| (node.name.clone(), seat)).collect();
+        let seats = Seats { changes: self.seats.changes + 1, next, product };
+        ClusterFile { seats, ..self.clone() }
     }
 
     /// Leaves one process of each other role, so that a machine has its power for those of this one.
@@ -299,6 +376,8 @@ impl ClusterFile {
             .into_iter()
             .filter(|(other, _)| *other != role)
             .for_each(|(_, endpoints)| endpoints.truncate(1));
+        let left: BTreeSet<&str> = self.product.iter().map(|node| node.name.as_str()).collect();
+        self.seats.product.retain(|name, _| left.contains(name.as_str()));
     }
 
     /// All processes: role, name and address, in the order in which they are best started.
@@ -368,6 +447,7 @@ pub fn standard_cluster(data: PathBuf, mut address: impl FnMut() -> SocketAddr) 
         links: Links::default(),
         admission: Admission::default(),
         log: Log::default(),
+        seats: Seats::default(),
     }
 }
 
@@ -410,6 +490,49 @@ mod tests {
         refused(|c| c.admission.client_requests_per_s = 0, "at least 1");
         refused(|c| c.admission.answer_within_ms = 1, "answer_within_ms");
         refused(|c| c.admission.node_call_bytes = 1_000, "node_call_bytes");
+    }
+
+    fn seats(cluster: &ClusterFile) -> Vec<(usize, &str)> {
+        cluster.product_seats().into_iter().map(|(seat, node)| (seat, node.name.as_str())).collect()
+    }
+
+    #[test]
+    fn a_node_keeps_its_seat_and_none_is_given_twice() {
+        let cluster = cluster();
+        assert_eq!(seats(&cluster)[4], (4, "product-5"));
+        assert!(!cluster.to_toml().unwrap().contains("[seats"));
+        let node = |port| Endpoint { name: "product-6".into(), address: ([127, 0, 0, 1], port).into() };
+        let (added, seat) = cluster.with_product_node(node(9_000));
+        assert_eq!(seat, 5);
+        let removed = added.without_product_node("product-6").without_product_node("product-2");
+        let (again, seat) = removed.with_product_node(node(9_001));
+        assert_eq!((seat, again.seats.changes), (6, 4));
+        again.validate().unwrap();
+        let read: ClusterFile = toml::from_str(&again.to_toml().unwrap()).unwrap();
+        assert_eq!(read, again);
+        let expected =
+            [(0, "product-1"), (2, "product-3"), (3, "product-4"), (4, "product-5"), (6, "product-6")];
+        assert_eq!(seats(&read), expected);
+    }
+
+    #[test]
+    fn seats_that_do_not_fit_the_nodes_are_refused() {
+        let (good, _) = cluster().with_product_node(Endpoint {
+            name: "product-6".into(),
+            address: ([127, 0, 0, 1], 9_000).into(),
+        });
+        let refused = |change: fn(&mut Seats), reason: &str| {
+            let mut cluster = good.clone();
+            change(&mut cluster.seats);
+            let error = cluster.validate().unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        };
+        refused(
+            |seats| seats.product.retain(|name, _| name != "product-1"),
+            "must give each product node its seat",
+        );
+        refused(|seats| seats.product.extend([("product-1".to_owned(), 1)]), "the same seat");
+        refused(|seats| seats.next = 5, "above all seats");
     }
 
     #[test]

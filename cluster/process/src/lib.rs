@@ -10,7 +10,8 @@ mod runtime;
 mod shutdown;
 
 pub use cluster_file::{
-    Admission, ClusterFile, ClusterFileError, Endpoint, Financial, Links, Log, Role, standard_cluster,
+    Admission, ClusterFile, ClusterFileError, DATABASE_NODES_MAX, Endpoint, Financial, Links, Log, Role,
+    Seats, standard_cluster,
 };
 pub use free_ports::FreePorts;
 pub use lifeline::{LIFELINE_VARIABLE, watch_lifeline};

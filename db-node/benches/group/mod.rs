@@ -58,7 +58,12 @@ pub fn open(root: &Path, me: usize, members: &[(String, SocketAddr)]) -> Directo
 
 pub async fn member(directory: Directory, me: usize, members: &[(String, SocketAddr)]) -> Member {
     let listener = TcpListener::bind(members[me].1).await.expect("its port");
-    let options = RaftOptions { cluster: "bench".into(), me, members: members.to_vec(), directory };
+    let options = RaftOptions {
+        cluster: "bench".into(),
+        me,
+        members: members.iter().cloned().enumerate().collect(),
+        directory,
+    };
     let (handle, service, running) = start::<ProductDb>(options).await.expect("a member");
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = tokio::spawn(async move {

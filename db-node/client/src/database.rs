@@ -1,6 +1,5 @@
 //! The face of a group for its callers: execute, query, status.
 
-use std::future::Future;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,13 +15,13 @@ use prost::Message;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::transport::Channel;
 
 use crate::attempts::{Attempts, Elsewhere, Kind, OnOverload};
 use crate::error::CallError;
 use crate::keeper;
 use crate::leader::{self, Leader};
 use crate::node::{Health, Node};
+use crate::nodes::Nodes;
 use crate::options::Options;
 use crate::pipeline::{Failed, Sent};
 use crate::routing::choose;
@@ -54,15 +53,15 @@ impl<S> Clone for Database<S> {
 }
 
 impl<S: Schema> Database<S> {
-    /// A client of these nodes, by name and address. Never fails: nodes that are down are tried until they are up.
+    /// A client of these nodes, by name and address. Never fails: nodes that are down are tried until they are up. Of the
+    /// product group it learns who was added and who was removed, unless it is to ask one node only.
     pub fn connect(nodes: Vec<(String, SocketAddr)>, options: Options) -> Self {
         let nodes =
             nodes.into_iter().map(|(name, address)| Arc::new(Node::new(name, address))).collect::<Vec<_>>();
         let group = Group {
             database: S::DATABASE,
             commands: S::COMMANDS,
-            channels: nodes.iter().map(|_| OnceLock::new()).collect(),
-            nodes,
+            nodes: Arc::new(Nodes::new(nodes)),
             calls: Semaphore::new(options.calls_max.min(Semaphore::MAX_PERMITS)),
             options,
             leader: Arc::new(Leader::unknown()),
@@ -111,17 +110,13 @@ impl<S: Schema> Database<S> {
             .map_err(|error| CallError::Unavailable(format!("the node's response can't be read: {error}")))
     }
 
-    /// What one node, by its index, says of itself; with the checksum of its whole state, if asked for.
+    /// What one node, by its index, says of itself; with the checksum of its whole state, if asked for. Indexes are those of the
+    /// nodes that this client was made with, and the next ones, or those of removed nodes, for nodes that were added.
     ///
     /// # Errors
     /// `Unavailable`: there is no such node, or it did not answer in time.
     pub async fn status(&self, node: usize, checksum: bool) -> Result<StatusReply, CallError> {
         self.group.status(node, StatusRequest { checksum }).await
-    }
-
-    /// The nodes' names, in the order of their indexes.
-    pub fn node_names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.group.nodes.iter().map(|node| node.name.as_str())
     }
 
     /// The leader's index, if the group has one and it is known just now. A hint.
@@ -133,9 +128,7 @@ impl<S: Schema> Database<S> {
 struct Group {
     database: &'static str,
     commands: Commands,
-    nodes: Vec<Arc<Node>>,
-    /// For statuses, apart from the pipelines: made when first needed.
-    channels: Vec<OnceLock<Result<Channel, String>>>,
+    nodes: Arc<Nodes>,
     options: Options,
     /// A permit for each call under way.
     calls: Semaphore,
@@ -161,7 +154,7 @@ impl Group {
             let Some((index, node)) = self.node_for(&attempts).await else {
                 return Err(attempts.give_up());
             };
-            match self.attempt(node, body.clone(), &mut attempts).await {
+            match self.attempt(&node, body.clone(), &mut attempts).await {
                 Ok(response) => {
                     node.answered();
                     return Ok(response);
@@ -174,7 +167,7 @@ impl Group {
                 Err(failed) => {
                     node.failed(Instant::now());
                     self.leader.doubt(index);
-                    attempts.failed(index, node, failed, self.nodes.len()).await;
+                    attempts.failed(index, &node, failed, self.nodes.all().len()).await;
                 }
             }
         }
@@ -197,7 +190,7 @@ impl Group {
             || attempts.kind == Kind::Command && self.commands == Commands::ToTheLeader;
         let now = Instant::now();
         let is_well = |(other, node): (usize, &Arc<Node>)| other != index && node.health(now) == Health::Good;
-        if !bound && self.nodes.iter().enumerate().any(is_well) {
+        if !bound && self.nodes.all().iter().enumerate().any(is_well) {
             Elsewhere::Somebody
         } else {
             Elsewhere::Nobody
@@ -205,7 +198,7 @@ impl Group {
     }
 
     /// The node to ask next; waits for one to be connected if none is. None: the deadline has passed.
-    async fn node_for(&self, attempts: &Attempts) -> Option<(usize, &Node)> {
+    async fn node_for(&self, attempts: &Attempts) -> Option<(usize, Arc<Node>)> {
         let preferred = match (attempts.kind, self.commands) {
             (Kind::Command, Commands::ToTheLeader) => self.leader.index(),
             _ => None,
@@ -219,8 +212,8 @@ impl Group {
             if now >= attempts.deadline {
                 return None;
             }
-            if let Some(index) = self.choose(now, turn, preferred, attempts.just_failed) {
-                return self.nodes.get(index).map(|node| (index, &**node));
+            if let Some((index, node)) = self.choose(now, turn, preferred, attempts.just_failed) {
+                return Some((index, node));
             }
             timeout_at(attempts.deadline, came_up).await.ok()?;
         }
@@ -232,11 +225,13 @@ impl Group {
         turn: usize,
         preferred: Option<usize>,
         just_failed: Option<usize>,
-    ) -> Option<usize> {
-        match self.options.only_node {
-            Some(only) => self.nodes.get(only).and_then(|node| node.pipeline()).map(|_| only),
-            None => choose(self.nodes.iter().map(|node| &**node), now, turn, preferred, just_failed),
-        }
+    ) -> Option<(usize, Arc<Node>)> {
+        let all = self.nodes.all();
+        let chosen = match self.options.only_node {
+            Some(only) => all.get(only).and_then(|node| node.pipeline()).map(|_| only),
+            None => choose(all.iter().map(|node| &**node), now, turn, preferred, just_failed),
+        };
+        chosen.and_then(|index| Some((index, Arc::clone(all.get(index)?))))
     }
 
     async fn attempt(&self, node: &Node, body: Bytes, attempts: &mut Attempts) -> Result<Bytes, Failed> {
@@ -259,10 +254,10 @@ impl Group {
     }
 
     async fn status(&self, index: usize, request: StatusRequest) -> Result<StatusReply, CallError> {
-        let Some(channel) = self.channel(index) else {
+        let Some(node) = self.nodes.get(index) else {
             return Err(CallError::Unavailable(format!("the {} group has no node {index}", self.database)));
         };
-        let channel = channel.map_err(CallError::Unavailable)?;
+        let channel = node.channel(self.options.connect_timeout).map_err(CallError::Unavailable)?;
         let patience = self.options.status_timeout * if request.checksum { 30 } else { 1 };
         let mut client = DatabaseClient::new(channel);
         match tokio::time::timeout(patience, client.status(request)).await {
@@ -272,38 +267,27 @@ impl Group {
         }
     }
 
-    fn channel(&self, index: usize) -> Option<Result<Channel, String>> {
-        let (node, channel) = self.nodes.get(index).zip(self.channels.get(index))?;
-        let connect =
-            || keeper::endpoint(node, self.options.connect_timeout).map(|endpoint| endpoint.connect_lazy());
-        Some(channel.get_or_init(|| connect().map_err(|error| error.to_string())).clone())
-    }
-
     /// Starts the background tasks, once.
     fn start(&self) {
         self.started.get_or_init(|| {
             let stop = CancellationToken::new();
-            for (index, node) in self.nodes.iter().enumerate() {
-                if self.options.only_node.is_none_or(|only| only == index) {
-                    let came_up = Arc::clone(&self.came_up);
-                    let kept =
-                        keeper::keep(Arc::clone(node), self.options.connect_timeout, came_up, stop.clone());
-                    tokio::spawn(kept);
-                }
-            }
+            let (came_up, kept_until) = (Arc::clone(&self.came_up), stop.clone());
+            let connect_timeout = self.options.connect_timeout;
+            let keep = move |node: Arc<Node>| {
+                tokio::spawn(keeper::keep(node, connect_timeout, Arc::clone(&came_up), kept_until.clone()));
+            };
+            let all = self.nodes.all();
+            let asked = all
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| self.options.only_node.is_none_or(|only| only == *index));
+            asked.for_each(|(_, node)| keep(Arc::clone(node)));
             if self.commands == Commands::ToTheLeader && self.options.only_node.is_none() {
-                tokio::spawn(self.watch_leader(stop.clone()));
+                let (leader, nodes) = (Arc::clone(&self.leader), Arc::clone(&self.nodes));
+                tokio::spawn(leader::watch(leader, nodes, connect_timeout, keep, stop.clone()));
             }
             stop.drop_guard()
         });
-    }
-
-    fn watch_leader(&self, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
-        let respondents = self.nodes.iter().enumerate().filter_map(|(index, node)| {
-            let channel = self.channel(index)?.ok()?;
-            Some((node.name.clone(), channel))
-        });
-        leader::watch(Arc::clone(&self.leader), respondents.collect(), stop)
     }
 }
 
@@ -336,7 +320,7 @@ mod tests {
         let nowhere = |n| (format!("node-{n}"), SocketAddr::from(([127, 0, 0, 1], 1)));
         let database: Database<Customer> =
             Database::connect(vec![nowhere(0), nowhere(1)], Options::default());
-        for node in &database.group.nodes {
+        for node in database.group.nodes.all().iter() {
             let (pipeline, calls) = Pipeline::new();
             let pipeline = Arc::new(pipeline);
             node.connected(Arc::clone(&pipeline));

@@ -34,7 +34,7 @@ pub(crate) fn endpoint(node: &Node, connect_timeout: Duration) -> Result<Endpoin
         .keep_alive_while_idle(true))
 }
 
-/// Runs until told to stop. `came_up` is notified whenever a stream is open.
+/// Runs until told to stop, or until the node is no more one of the group. `came_up` is notified whenever a stream is open.
 pub(crate) async fn keep(
     node: Arc<Node>,
     connect_timeout: Duration,
@@ -66,6 +66,7 @@ pub(crate) async fn keep(
     tokio::select! {
         () = kept => {}
         () = stop.cancelled() => {}
+        () = node.when_let_go() => {}
     }
     if let Some(pipeline) = node.pipeline() {
         pipeline.close();

@@ -1,14 +1,17 @@
-//! Who leads the group: found out by asking nodes for their status, now and then and when commands fail.
+//! Who leads the group, and who belongs to it: found out by asking nodes for their status, now and then and when commands fail.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agora_proto::database::database_client::DatabaseClient;
-use agora_proto::database::{StatusRequest, status_reply};
+use agora_proto::database::{RaftStatus, StatusRequest, status_reply};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+
+use crate::node::Node;
+use crate::nodes::Nodes;
 
 /// How often a group that works is asked, and how soon one that does not.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -44,14 +47,29 @@ impl Leader {
     }
 }
 
-/// A node's name and a channel to ask it by.
-pub(crate) type Respondent = (String, Channel);
-
-/// Keeps the hint fresh until told to stop: asks one node after the other, so that a dead one does not block the view.
-pub(crate) async fn watch(leader: Arc<Leader>, nodes: Vec<Respondent>, stop: CancellationToken) {
+/// Asks for who leads, and who the members are, until told to stop: one node after the other, so that a dead one does not block
+/// the view. `came` is told of nodes that are new.
+pub(crate) async fn watch(
+    leader: Arc<Leader>,
+    nodes: Arc<Nodes>,
+    connect_timeout: Duration,
+    came: impl Fn(Arc<Node>),
+    stop: CancellationToken,
+) {
     let watched = async {
-        for (_, channel) in nodes.iter().cycle() {
-            let found = ask(channel, &nodes).await;
+        for turn in 0_usize.. {
+            let all = nodes.all();
+            let present: Vec<_> = all.iter().filter(|node| !node.was_let_go()).collect();
+            let node = present.get(turn % present.len().max(1));
+            let told = match node.map(|node| node.channel(connect_timeout)) {
+                Some(Ok(channel)) => ask(channel).await,
+                _ => None,
+            };
+            let mut found = None;
+            if let Some(raft) = told {
+                nodes.learn(raft.members_since, &raft.members).into_iter().for_each(&came);
+                found = nodes.place_of(&raft.leader);
+            }
             leader.learn(found);
             let pause = if found.is_some() { ASK_AGAIN } else { ASK_SOON };
             tokio::select! {
@@ -66,10 +84,12 @@ pub(crate) async fn watch(leader: Arc<Leader>, nodes: Vec<Respondent>, stop: Can
     }
 }
 
-async fn ask(channel: &Channel, nodes: &[Respondent]) -> Option<usize> {
-    let mut client = DatabaseClient::new(channel.clone());
+async fn ask(channel: Channel) -> Option<RaftStatus> {
+    let mut client = DatabaseClient::new(channel);
     let asked = client.status(StatusRequest { checksum: false });
     let status = tokio::time::timeout(ANSWER_WITHIN, asked).await.ok()?.ok()?.into_inner();
-    let Some(status_reply::Group::Raft(raft)) = status.group else { return None };
-    nodes.iter().position(|(name, _)| *name == raft.leader)
+    match status.group {
+        Some(status_reply::Group::Raft(raft)) => Some(raft),
+        _ => None,
+    }
 }

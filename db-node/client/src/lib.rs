@@ -8,9 +8,10 @@
 //! - `attempts`: what is known of a call's fate so far.
 //! - `routing`: which node is asked next.
 //! - `node`: one node: whether it is connected, and whether it answers.
+//! - `nodes`: all of them, as the group names them.
 //! - `keeper`: the task that keeps a node's stream open.
 //! - `pipeline`: calls under way on one stream, matched by id.
-//! - `leader`: who leads the group, if it is one with a leader.
+//! - `leader`: who leads the group, if it is one with a leader, and who is a member of it.
 
 mod attempts;
 mod database;
@@ -18,6 +19,7 @@ mod error;
 mod keeper;
 mod leader;
 mod node;
+mod nodes;
 mod options;
 mod pipeline;
 mod routing;

@@ -1,12 +1,15 @@
 //! One node of a group: its stream if it has one, and what is remembered of how it answers.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
 
+use crate::keeper;
 use crate::pipeline::Pipeline;
 
 /// How long a node is passed over after it failed for the first time; doubles up to the most.
@@ -16,6 +19,10 @@ const PASSED_OVER_MOST: Duration = Duration::from_secs(5);
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
+    /// For statuses, apart from the pipeline: made when first needed.
+    channel: OnceLock<Result<Channel, String>>,
+    /// Cancelled when the group does not name it any more.
+    let_go: CancellationToken,
     state: Mutex<State>,
 }
 
@@ -39,7 +46,28 @@ pub(crate) enum Health {
 impl Node {
     pub(crate) fn new(name: String, address: SocketAddr) -> Self {
         let state = State { pipeline: None, failures: 0, passed_over_until: None };
-        Node { name, address, state: Mutex::new(state) }
+        let (channel, let_go) = (OnceLock::new(), CancellationToken::new());
+        Node { name, address, channel, let_go, state: Mutex::new(state) }
+    }
+
+    /// A channel to ask it how it is.
+    pub(crate) fn channel(&self, connect_timeout: Duration) -> Result<Channel, String> {
+        let connect = || keeper::endpoint(self, connect_timeout).map(|endpoint| endpoint.connect_lazy());
+        self.channel.get_or_init(|| connect().map_err(|error| error.to_string())).clone()
+    }
+
+    /// It belongs to the group no more: there is no need to keep a stream to it.
+    pub(crate) fn let_go(&self) {
+        self.let_go.cancel();
+    }
+
+    pub(crate) fn was_let_go(&self) -> bool {
+        self.let_go.is_cancelled()
+    }
+
+    /// Waits until it belongs to the group no more.
+    pub(crate) async fn when_let_go(&self) {
+        self.let_go.cancelled().await;
     }
 
     pub(crate) fn pipeline(&self) -> Option<Arc<Pipeline>> {

@@ -10,7 +10,8 @@ use agora_db_client::{CallError, Customer, Database, Options, Product, Schema};
 use agora_proto::database::database_server::{self, DatabaseServer};
 use agora_proto::database::failure::Kind;
 use agora_proto::database::{
-    Call, Failure, RaftStatus, Reply, StatusReply, StatusRequest, reply, status_reply,
+    Call, ChangeSeatReply, ChangeSeatRequest, Failure, RaftStatus, Reply, StatusReply, StatusRequest, reply,
+    status_reply,
 };
 use agora_proto::{customer, product};
 use prost::Message;
@@ -77,6 +78,10 @@ impl database_server::Database for Node {
             group: Some(status_reply::Group::Raft(raft)),
             ..StatusReply::default()
         }))
+    }
+
+    async fn change_seat(&self, _: Request<ChangeSeatRequest>) -> Result<Response<ChangeSeatReply>, Status> {
+        Err(Status::unimplemented("scripted"))
     }
 }
 

@@ -63,7 +63,12 @@ async fn start_group(root: &std::path::Path, count: usize) -> Vec<(GroupHandle, 
         let identity =
             Identity { cluster: "load".into(), node: format!("m{me}"), database: "product".into() };
         let directory = Directory::open(root.join(me.to_string()), &identity).unwrap();
-        let options = RaftOptions { cluster: "load".into(), me, members: members.clone(), directory };
+        let options = RaftOptions {
+            cluster: "load".into(),
+            me,
+            members: members.iter().cloned().enumerate().collect(),
+            directory,
+        };
         let (handle, service, running) = start::<Counters>(options).await.unwrap();
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));

@@ -64,7 +64,7 @@ pub struct GroupStatus {
     pub protocol: Option<Protocol>,
 }
 
-/// The part of a status that only one protocol has. Members are named by their index in the cluster file.
+/// The part of a status that only one protocol has. Members are named by their index in the cluster file, or by their seat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// The broadcast group.
@@ -100,7 +100,24 @@ pub enum Protocol {
         voters: Vec<usize>,
         /// Who only learns.
         learners: Vec<usize>,
+        /// All who have a seat.
+        members: Vec<RaftMember>,
+        /// One more than the log position of these members, if that is applied; else 0.
+        members_since: u64,
     },
+}
+
+/// Who has a seat in an openraft group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RaftMember {
+    /// The seat.
+    pub seat: usize,
+    /// The node's name; empty if that was not written down.
+    pub name: String,
+    /// The address of its services.
+    pub address: String,
+    /// Whether the seat has a vote; if not, its node learns.
+    pub votes: bool,
 }
 
 /// A group, as its service sees it. Cheap to clone.

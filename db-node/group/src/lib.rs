@@ -13,5 +13,5 @@ mod runtime;
 mod simulation;
 mod state_disk;
 
-pub use handle::{Command, Failure, GroupHandle, GroupStatus, Protocol, Query};
+pub use handle::{Command, Failure, GroupHandle, GroupStatus, Protocol, Query, RaftMember};
 pub use replica::{Replica, ReplicaError, checksum};

@@ -1,18 +1,21 @@
-//! The gRPC face of a node: pipelined calls and the status, in front of any group.
+//! The gRPC face of a node: pipelined calls, the status and changes of the members, in front of any group.
 //!
 //! It bounds what is under way, per stream and per node, and answers at once when a bound is reached. It knows nothing of
 //! the marketplace, nor of how the group replicates.
 
 mod pipeline;
 mod replies;
+mod seats;
 mod status;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agora_group::GroupHandle;
+use agora_group::raft::Roster;
 use agora_proto::database::database_server::{Database, DatabaseServer};
-use agora_proto::database::{Call, StatusReply, StatusRequest};
+use agora_proto::database::{Call, ChangeSeatReply, ChangeSeatRequest, StatusReply, StatusRequest};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,8 +35,10 @@ pub struct ServiceOptions {
     pub node: String,
     /// "customer" or "product".
     pub database: &'static str,
-    /// The names of the group's members, by index.
-    pub members: Vec<String>,
+    /// The names of the group's members in the cluster file, by index or seat.
+    pub members: BTreeMap<usize, String>,
+    /// By which members are added and removed, if this group's can be.
+    pub roster: Option<Roster>,
     /// Calls under way at a time, over all streams.
     pub calls_max: usize,
     /// Bytes of calls under way at a time, over all streams.
@@ -114,5 +119,13 @@ impl Database for Service {
 
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
         status::status(&self.shared, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn change_seat(
+        &self,
+        request: Request<ChangeSeatRequest>,
+    ) -> Result<Response<ChangeSeatReply>, Status> {
+        let changed = seats::change(self.shared.options.roster.as_ref(), request.into_inner()).await?;
+        Ok(Response::new(changed))
     }
 }

@@ -1,9 +1,12 @@
 //! What a node tells of itself: members by their names instead of their indexes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agora_group::{GroupStatus, Protocol};
-use agora_proto::database::{BroadcastStatus, RaftStatus, StatusReply, StatusRequest, status_reply};
+use agora_proto::database::{
+    BroadcastStatus, RaftMember, RaftStatus, StatusReply, StatusRequest, status_reply,
+};
 use tonic::Status;
 
 use super::Shared;
@@ -26,8 +29,19 @@ pub(super) async fn status(shared: &Shared, request: StatusRequest) -> Result<St
     Ok(reply)
 }
 
-fn describe(status: &GroupStatus, members: &[String]) -> StatusReply {
-    let name = |index: usize| members.get(index).cloned().unwrap_or_default();
+/// Who was added since this node has read its cluster file is called as the group says.
+fn known_names(status: &GroupStatus, file: &BTreeMap<usize, String>) -> BTreeMap<usize, String> {
+    let mut names = file.clone();
+    if let Some(Protocol::Raft { members, .. }) = &status.protocol {
+        let named = members.iter().filter(|member| !member.name.is_empty());
+        names.extend(named.map(|member| (member.seat, member.name.clone())));
+    }
+    names
+}
+
+fn describe(status: &GroupStatus, file: &BTreeMap<usize, String>) -> StatusReply {
+    let names = known_names(status, file);
+    let name = |index: usize| names.get(&index).cloned().unwrap_or_default();
     let names = |indexes: &[usize]| indexes.iter().copied().map(name).collect::<Vec<_>>();
     let group = status.protocol.as_ref().map(|protocol| match protocol {
         Protocol::Broadcast {
@@ -53,14 +67,26 @@ fn describe(status: &GroupStatus, members: &[String]) -> StatusReply {
             seats: seats.iter().map(|seat| seat.clone().unwrap_or_default()).collect(),
             learners: names(learners),
         }),
-        Protocol::Raft { term, leader, role, voters, learners } => status_reply::Group::Raft(RaftStatus {
-            term: *term,
-            leader: leader.map(name).unwrap_or_default(),
-            role: (*role).into(),
-            voters: names(voters),
-            learners: names(learners),
-            committed: status.committed,
-        }),
+        Protocol::Raft { term, leader, role, voters, learners, members, members_since } => {
+            status_reply::Group::Raft(RaftStatus {
+                members_since: *members_since,
+                members: members
+                    .iter()
+                    .map(|member| RaftMember {
+                        seat: member.seat as u64,
+                        name: name(member.seat),
+                        address: member.address.clone(),
+                        votes: member.votes,
+                    })
+                    .collect(),
+                term: *term,
+                leader: leader.map(name).unwrap_or_default(),
+                role: (*role).into(),
+                voters: names(voters),
+                learners: names(learners),
+                committed: status.committed,
+            })
+        }
     });
     StatusReply {
         ready: status.not_ready_because.is_none(),

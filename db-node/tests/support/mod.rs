@@ -43,7 +43,8 @@ impl Scripted {
         let options = ServiceOptions {
             node: "customer-1".into(),
             database: "customer",
-            members: vec!["customer-1".into()],
+            members: [(0, "customer-1".into())].into(),
+            roster: None,
             calls_max,
             call_bytes_max,
             disk: Arc::new(|| Disk { bytes: 12_345, log_syncs: 67 }),

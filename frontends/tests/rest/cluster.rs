@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use agora_db_client::{Customer, Database, Options, Product};
-use agora_process::{Admission, ClusterFile, Endpoint, Financial, LIFELINE_VARIABLE, Links, Log};
+use agora_process::{Admission, ClusterFile, Endpoint, Financial, LIFELINE_VARIABLE, Links, Log, Seats};
 use tempfile::TempDir;
 
 /// Set for a test program that is to be a node: its arguments, one a line.
@@ -308,5 +308,6 @@ fn cluster_file(shape: Shape, data: PathBuf) -> ClusterFile {
         links: Links::default(),
         admission: (shape.admission)(),
         log: Log::default(),
+        seats: Seats::default(),
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use agora_proto::database::database_server::{self, DatabaseServer};
-use agora_proto::database::{Call, Failure, Reply, StatusReply, StatusRequest, failure, reply};
+use agora_proto::database::{
+    Call, ChangeSeatReply, ChangeSeatRequest, Failure, Reply, StatusReply, StatusRequest, failure, reply,
+};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -47,6 +49,10 @@ impl database_server::Database for FullNode {
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
         Ok(Response::new(StatusReply::default()))
+    }
+
+    async fn change_seat(&self, _: Request<ChangeSeatRequest>) -> Result<Response<ChangeSeatReply>, Status> {
+        Err(Status::resource_exhausted("full"))
     }
 }
 

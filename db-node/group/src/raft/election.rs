@@ -28,12 +28,11 @@ use agora_proto::raft::raft_request::Body as Request;
 use futures::stream::{FuturesUnordered, StreamExt};
 use openraft::ServerState;
 use parking_lot::Mutex;
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::adoption::{self, for_nobody};
 use super::log_store::LogStore;
-use super::types::{Membership, NodeId, Vote};
+use super::types::{LogId, Membership, NodeId, Vote};
 use super::view::{SILENCE, View};
 use super::wire;
 use crate::runtime;
@@ -65,14 +64,14 @@ impl Election {
     /// Watches the leader, and tries to become it when it is lost, until openraft stops.
     pub(crate) async fn run(self) {
         let mut changes = self.view.leader_changes();
-        let mut links: FuturesUnordered<_> =
-            self.view.links.all().map(|link| next_change(link.changes())).collect();
+        let mut links = self.view.links.changes();
         let mut attempts = 0;
         let mut patience = patience(attempts);
         loop {
             runtime::select! {
                 changed = changes.changed() => if changed.is_err() { return },
-                Some(link) = links.next() => links.push(next_change(link)),
+                // There is no error while there are links, which the view holds.
+                _ = links.changed() => {},
                 () = sleep(TICK) => {},
             }
             if self.view.metrics().running_state.is_err() {
@@ -110,6 +109,7 @@ impl Election {
         let metrics = self.view.metrics();
         metrics.running_state.is_ok()
             && metrics.state != ServerState::Leader
+            && !self.view.is_removed()
             && metrics.membership_config.voter_ids().any(|voter| voter == self.view.me)
     }
 
@@ -185,6 +185,7 @@ impl Election {
                 Ok(Ok(Reply::PreVote(reply) | Reply::Release(reply))) if reply.granted => {
                     agreed.insert(voter);
                 }
+                Ok(Ok(Reply::PreVote(reply))) if reply.removed => self.view.note_removal(),
                 Ok(Ok(Reply::PreVote(reply) | Reply::Release(reply))) => self.catch_up(reply.vote).await,
                 _ => {}
             }
@@ -215,7 +216,16 @@ impl Election {
             && self.view.leader_is_lost(SILENCE)
             && request.last.map(wire::log_id) >= self.log.last()
             && asked >= mine;
-        pb::PreVoteReply { granted, vote: Some(wire::vote_to_pb(mine)) }
+        let removed = self.knows_of_removal(candidate, request.last.map(wire::log_id));
+        pb::PreVoteReply { granted, vote: Some(wire::vote_to_pb(mine)), removed }
+    }
+
+    /// Whether a node is no member any more by something that was committed after all that it has in its log.
+    fn knows_of_removal(&self, node: NodeId, last: Option<LogId>) -> bool {
+        let metrics = self.view.metrics();
+        let membership = &metrics.membership_config;
+        let is_committed = *membership.log_id() <= metrics.last_applied;
+        is_committed && *membership.log_id() > last && membership.membership().get_node(&node).is_none()
     }
 
     /// Makes this node free for a candidate that a majority, or the leader itself, finds right.
@@ -227,7 +237,8 @@ impl Election {
         let free = !self.view.leads() || *self.successor.lock() == Some(candidate);
         let may_be = candidate != self.view.me && request.term <= wire::TERM_MAX;
         let granted = may_be && free && (asked == mine || (asked > mine && self.adopt(asked).await));
-        pb::PreVoteReply { granted, vote: Some(wire::vote_to_pb(self.view.metrics().vote)) }
+        let vote = Some(wire::vote_to_pb(self.view.metrics().vote));
+        pb::PreVoteReply { granted, vote, removed: false }
     }
 
     /// Follows the leader's wish that this node lead in its place.
@@ -264,13 +275,4 @@ fn is_majority(membership: &Membership, nodes: &BTreeSet<NodeId>) -> bool {
 /// after elections that brought nobody to power.
 fn patience(attempts: u32) -> Duration {
     (SILENCE + runtime::random_below(SILENCE)) * 2_u32.pow(attempts)
-}
-
-/// Resolves when one of the connections with a peer has changed.
-async fn next_change(mut link: watch::Receiver<bool>) -> watch::Receiver<bool> {
-    if link.changed().await.is_err() {
-        // The link is no more: the node is stopping.
-        std::future::pending::<()>().await;
-    }
-    link
 }

@@ -1,12 +1,14 @@
 //! A link to a peer: requests go out on one stream, replies come back matched by id, and a broken stream is made again.
 //!
 //! Whether a request may have reached the peer is always known: [`LinkError::Down`] says that it certainly did not. A link
-//! leads to a seat; who sits there says so when the connection is made, and a request for another node is not sent.
+//! leads to a seat; who sits there says so when the connection is made, and a request for another node is not sent. Which
+//! links there are follows the membership (see `seats`).
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use agora_proto::raft as pb;
@@ -19,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Heard;
-use super::dial::Dial;
+use super::dial::{Dial, Replies};
 use super::types::NodeId;
 use crate::runtime;
 
@@ -54,13 +56,12 @@ pub(crate) struct Link {
     dial: Arc<dyn Dial>,
     hello: pb::Hello,
     connection: RwLock<Option<Connection>>,
-    up: watch::Sender<bool>,
+    /// Tells whoever watches the links.
+    changes: Arc<watch::Sender<()>>,
     /// Who was there at the last connection, if there was one.
     last_peer: RwLock<Option<NodeId>>,
     /// What the peer's clock said in its last reply.
     clock: Mutex<Option<Heard>>,
-    /// Streams that the peer holds open to this node.
-    incoming: AtomicUsize,
     next_id: AtomicU64,
 }
 
@@ -98,17 +99,17 @@ impl Drop for Waiting<'_> {
 }
 
 impl Link {
-    fn new(cluster: &str, from: NodeId, (to, address): (usize, SocketAddr), dial: Arc<dyn Dial>) -> Link {
+    fn new(shared: &Shared, to: usize, address: SocketAddr) -> Link {
+        let Shared { cluster, me, dial, changes, .. } = shared;
         Link {
             to,
             address,
-            dial,
-            hello: pb::Hello { cluster: cluster.into(), from: from.to_bits(), to: to as u64 },
+            dial: Arc::clone(dial),
+            hello: pb::Hello { cluster: cluster.clone(), from: me.to_bits(), to: to as u64 },
             connection: RwLock::new(None),
-            up: watch::channel(false).0,
+            changes: Arc::clone(changes),
             last_peer: RwLock::new(None),
             clock: Mutex::new(None),
-            incoming: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
         }
     }
@@ -120,16 +121,11 @@ impl Link {
 
     /// Whether there was a connection with a node, and now there is none in either direction, or another node is there:
     /// what a peer leaves that has died.
-    fn is_dead(&self, node: NodeId) -> bool {
+    fn is_dead(&self, node: NodeId, incoming: usize) -> bool {
         match (self.peer(), *self.last_peer.read()) {
             (Some(peer), _) => peer != node,
-            (None, last) => last == Some(node) && self.incoming.load(Ordering::Relaxed) == 0,
+            (None, last) => last == Some(node) && incoming == 0,
         }
-    }
-
-    /// Tells of connections made and broken.
-    pub(crate) fn changes(&self) -> watch::Receiver<bool> {
-        self.up.subscribe()
     }
 
     /// Sends a request to whoever is there, and waits for its reply, for as long as the caller likes to wait.
@@ -178,21 +174,24 @@ impl Link {
 
     fn disconnect(&self) -> bool {
         // Dropping it fails all that is pending on it.
-        if let Some(connection) = self.connection.write().take() {
+        let connection = self.connection.write().take();
+        if let Some(connection) = &connection {
             connection.pending.lock().clear();
         }
-        self.up.send_replace(false)
+        self.changes.send_replace(());
+        connection.is_some()
     }
 
-    async fn connect_and_serve(&self) -> Result<(), String> {
+    /// Makes a connection: who is there, and both directions of the stream.
+    async fn connect(&self) -> Result<(NodeId, mpsc::Sender<pb::RaftRequest>, Replies), String> {
         let (requests, outgoing) = mpsc::channel(OUTGOING);
-        let (peer, mut replies) = timeout(CONNECT_TIMEOUT, async {
+        let connecting = async {
             let hello = pb::RaftRequest { id: 0, body: Some(Request::Hello(self.hello.clone())) };
             requests.send(hello).await.map_err(|error| error.to_string())?;
             let mut replies = self.dial.dial(self.to, self.address, outgoing).await?;
             match replies.next().await.transpose()?.and_then(|reply| reply.body) {
                 Some(Reply::Hello(welcome)) if welcome.refused_because.is_empty() => {
-                    Ok((NodeId::from(welcome.node), replies))
+                    Ok((NodeId::from(welcome.node), requests, replies))
                 }
                 Some(Reply::Hello(refusal)) => {
                     let why = refusal.refused_because;
@@ -201,13 +200,16 @@ impl Link {
                 }
                 _ => Err("the peer did not say hello".to_string()),
             }
-        })
-        .await
-        .map_err(|_| "the peer does not answer".to_string())??;
+        };
+        timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| "the peer does not answer".to_string())?
+    }
+
+    async fn connect_and_serve(&self) -> Result<(), String> {
+        let (peer, requests, mut replies) = self.connect().await?;
         let pending = Pending::default();
         *self.last_peer.write() = Some(peer);
         *self.connection.write() = Some(Connection { peer, requests, pending: Arc::clone(&pending) });
-        self.up.send_replace(true);
+        self.changes.send_replace(());
         while let Some(reply) = replies.next().await.transpose()? {
             *self.clock.lock() = Some(Heard { clock_ms: reply.clock_ms, at: Instant::now() });
             let waiting = pending.lock().remove(&reply.id);
@@ -223,53 +225,115 @@ impl Link {
 /// A stream that a peer holds open to this node, for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Incoming {
-    link: Arc<Link>,
+    shared: Arc<Shared>,
+    seat: usize,
 }
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        self.link.incoming.fetch_sub(1, Ordering::Relaxed);
-        // Whoever watches the link looks at both directions.
-        self.link.up.send_modify(|_| {});
+        let mut incoming = self.shared.incoming.lock();
+        if let Some(streams) = incoming.get_mut(&self.seat) {
+            *streams -= 1;
+            if *streams == 0 {
+                incoming.remove(&self.seat);
+            }
+        }
+        drop(incoming);
+        // Whoever watches the links looks at both directions.
+        self.shared.changes.send_replace(());
     }
 }
 
-/// The links of a node, by seat.
+/// The links of a node, by seat. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Links {
-    links: Arc<Vec<Option<Arc<Link>>>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    cluster: String,
+    me: NodeId,
+    dial: Arc<dyn Dial>,
+    by_seat: RwLock<BTreeMap<usize, Kept>>,
+    /// Streams that peers hold open to this node.
+    incoming: Mutex<BTreeMap<usize, usize>>,
+    changes: Arc<watch::Sender<()>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    link: Arc<Link>,
+    stop: CancellationToken,
 }
 
 impl Links {
-    pub(crate) fn new(
-        cluster: &str,
-        me: NodeId,
-        members: &[(String, SocketAddr)],
-        dial: &Arc<dyn Dial>,
-    ) -> Links {
-        let link = |(to, (_, address)): (usize, &(String, SocketAddr))| {
-            (to != me.seat()).then(|| Arc::new(Link::new(cluster, me, (to, *address), Arc::clone(dial))))
+    /// None yet; see [`Links::keep`].
+    pub(crate) fn new(cluster: &str, me: NodeId, dial: Arc<dyn Dial>) -> Links {
+        let shared = Shared {
+            cluster: cluster.into(),
+            me,
+            dial,
+            by_seat: RwLock::default(),
+            incoming: Mutex::default(),
+            changes: Arc::new(watch::channel(()).0),
         };
-        Links { links: Arc::new(members.iter().enumerate().map(link).collect()) }
+        Links { shared: Arc::new(shared) }
+    }
+
+    /// From now on there are links to these seats, and no others. Those that are new have to be run, until they are told to
+    /// stop: with all the others, or because nobody is to be found there any more.
+    pub(crate) fn keep(
+        &self,
+        seats: &BTreeMap<usize, SocketAddr>,
+        stop: &CancellationToken,
+    ) -> Vec<impl Future<Output = ()> + Send + use<>> {
+        let mut links = self.shared.by_seat.write();
+        links.retain(|seat, kept| {
+            let stays = seats.get(seat) == Some(&kept.link.address);
+            if !stays {
+                kept.stop.cancel();
+            }
+            stays
+        });
+        let mut new = Vec::new();
+        for (seat, address) in seats {
+            if *seat != self.shared.me.seat() && !links.contains_key(seat) {
+                let (link, stop) = (Arc::new(Link::new(&self.shared, *seat, *address)), stop.child_token());
+                new.push(Arc::clone(&link).run(stop.clone()));
+                links.insert(*seat, Kept { link, stop });
+            }
+        }
+        new
+    }
+
+    /// Tells of connections made and broken.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.shared.changes.subscribe()
+    }
+
+    /// Who is in a seat, by a connection that is made for this only.
+    pub(crate) async fn who_is_at(&self, seat: usize, address: SocketAddr) -> Result<NodeId, String> {
+        Link::new(&self.shared, seat, address).connect().await.map(|(peer, ..)| peer)
     }
 
     /// The link to a node's seat; none to this node itself.
-    fn to(&self, node: NodeId) -> Option<&Arc<Link>> {
-        self.links.get(node.seat())?.as_ref()
+    fn to(&self, node: NodeId) -> Option<Arc<Link>> {
+        self.shared.by_seat.read().get(&node.seat()).map(|kept| Arc::clone(&kept.link))
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Link>> {
-        self.links.iter().flatten()
+    pub(crate) fn all(&self) -> Vec<Arc<Link>> {
+        self.shared.by_seat.read().values().map(|kept| Arc::clone(&kept.link)).collect()
     }
 
     /// The peers that are connected, and where.
     pub(crate) fn present(&self) -> BTreeMap<NodeId, String> {
-        self.all().filter_map(|link| Some((link.peer()?, link.address.to_string()))).collect()
+        self.all().iter().filter_map(|link| Some((link.peer()?, link.address.to_string()))).collect()
     }
 
     /// What the peers' clocks say now.
     pub(crate) fn clocks_ms(&self) -> impl Iterator<Item = u64> {
-        self.all().filter_map(|link| link.clock.lock().and_then(|heard| heard.now_ms()))
+        self.all().into_iter().filter_map(|link| link.clock.lock().and_then(|heard| heard.now_ms()))
     }
 
     pub(crate) fn is_up(&self, node: NodeId) -> bool {
@@ -278,14 +342,14 @@ impl Links {
 
     /// Whether a node seems to have died; see [`Link::is_dead`].
     pub(crate) fn is_dead(&self, node: NodeId) -> bool {
-        self.to(node).is_some_and(|link| link.is_dead(node))
+        let incoming = self.shared.incoming.lock().get(&node.seat()).copied().unwrap_or_default();
+        self.to(node).is_some_and(|link| link.is_dead(node, incoming))
     }
 
-    /// Notes that a node has opened a stream to this one. None if there is no such seat.
-    pub(crate) fn incoming(&self, node: NodeId) -> Option<Incoming> {
-        let link = Arc::clone(self.to(node)?);
-        link.incoming.fetch_add(1, Ordering::Relaxed);
-        Some(Incoming { link })
+    /// Notes that a node has opened a stream to this one.
+    pub(crate) fn incoming(&self, node: NodeId) -> Incoming {
+        *self.shared.incoming.lock().entry(node.seat()).or_default() += 1;
+        Incoming { shared: Arc::clone(&self.shared), seat: node.seat() }
     }
 
     pub(crate) async fn request(&self, node: NodeId, body: Request) -> Result<Reply, LinkError> {

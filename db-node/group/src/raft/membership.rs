@@ -4,15 +4,19 @@
 //! learns, without a vote, and its predecessor keeps the seat's vote until it has caught up; then it takes its
 //! predecessor's place by joint consensus. One step at a time: each is looked for in the membership as it then is, so
 //! that a new leader goes on where an old one stopped.
+//!
+//! That holds for seats that the membership has. A node in any other seat is nobody's, whatever cluster files say, until
+//! somebody has it added (see `roster`); from then on it is a learner like others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use openraft::{BasicNode, ChangeMembers};
+use openraft::ChangeMembers;
 use tokio::time::{sleep, timeout};
 
-use super::types::{Membership, NodeId};
-use super::view::View;
+use super::roster::Roster;
+use super::types::{Member, Membership, NodeId};
+use super::view::{Metrics, View};
 
 /// How often it is looked whether there is something to do.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -27,7 +31,7 @@ enum Step {
     /// Leave the joint consensus that a change is in.
     Finish(BTreeSet<NodeId>),
     /// Let a new node learn.
-    TakeIn(NodeId, String),
+    TakeIn(NodeId, Member),
     /// Make these the voters: one of them is new, and has caught up.
     Replace(BTreeSet<NodeId>),
     /// Forget learners that are gone.
@@ -35,7 +39,7 @@ enum Step {
 }
 
 /// Looks after the membership while this node leads, until openraft stops.
-pub(crate) async fn run(view: View) {
+pub(crate) async fn run(view: View, roster: Roster) {
     loop {
         sleep(INTERVAL).await;
         if view.metrics().running_state.is_err() {
@@ -44,8 +48,14 @@ pub(crate) async fn run(view: View) {
         if !view.leads() {
             continue;
         }
+        let _one_at_a_time = roster.one_at_a_time().await;
         if let Some(step) = look(&view) {
             tracing::info!(?step, "changing the group's membership");
+            if matches!(&step, Step::Finish(voters) if !voters.contains(&view.me)) {
+                // One that is to go has become leader meanwhile. Who stays is to finish it.
+                roster.hand_over().await;
+                continue;
+            }
             match timeout(STEP_TIMEOUT, take(&view, step)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(why)) => tracing::warn!(why, "the change of membership will be looked at again"),
@@ -58,13 +68,15 @@ pub(crate) async fn run(view: View) {
 fn look(view: &View) -> Option<Step> {
     let present = view.links.present();
     let metrics = view.metrics();
-    let progress = metrics.replication.as_ref()?;
+    metrics.replication.as_ref()?;
+    next_step(metrics.membership_config.membership(), &present, |node| has_caught_up(&metrics, node))
+}
+
+/// Whether a node has about all of the log, as far as this one knows, which leads.
+pub(crate) fn has_caught_up(metrics: &Metrics, node: NodeId) -> bool {
     let last = metrics.last_log_index.unwrap_or_default();
-    let caught_up = |node: NodeId| {
-        let matching = progress.get(&node).copied().flatten();
-        matching.is_some_and(|id| id.index + LAG_MAX >= last)
-    };
-    next_step(metrics.membership_config.membership(), &present, caught_up)
+    let matching = metrics.replication.as_ref().and_then(|progress| progress.get(&node).copied().flatten());
+    matching.is_some_and(|id| id.index + LAG_MAX >= last)
 }
 
 /// What to do next, given which peers are there, and where.
@@ -79,16 +91,21 @@ fn next_step(
         return Some(Step::Finish(voters.clone()));
     }
     let holder = |seat: usize| voters.iter().copied().find(|voter| voter.seat() == seat);
-    // A node that no seat's voter made way for was let go, and is not waited for.
-    let stale =
-        |node: &NodeId| !present.contains_key(node) && present.keys().any(|new| new.seat() == node.seat());
+    // A node that no seat's voter made way for was let go, and is not waited for. Its seat stays in the membership.
+    let is_held =
+        |node: &NodeId| membership.nodes().any(|(other, _)| other != node && other.seat() == node.seat());
+    let stale = |node: &NodeId| {
+        !present.contains_key(node) && present.keys().any(|new| new.seat() == node.seat()) && is_held(node)
+    };
     let gone: BTreeSet<NodeId> = membership.learner_ids().filter(stale).collect();
     if !gone.is_empty() {
         return Some(Step::Forget(gone));
     }
     for (node, address) in present {
+        let of_seat = membership.nodes().find(|(other, _)| other.seat() == node.seat());
+        let Some((_, about)) = of_seat else { continue };
         if membership.get_node(node).is_none() {
-            return Some(Step::TakeIn(*node, address.clone()));
+            return Some(Step::TakeIn(*node, Member { name: about.name.clone(), address: address.clone() }));
         }
         if !voters.contains(node) && caught_up(*node) {
             let predecessor = holder(node.seat());
@@ -104,7 +121,7 @@ async fn take(view: &View, step: Step) -> Result<(), String> {
         Step::Finish(voters) | Step::Replace(voters) => {
             view.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), false).await
         }
-        Step::TakeIn(node, address) => view.raft.add_learner(node, BasicNode::new(address), false).await,
+        Step::TakeIn(node, about) => view.raft.add_learner(node, about, false).await,
         Step::Forget(nodes) => view.raft.change_membership(ChangeMembers::RemoveNodes(nodes), true).await,
     };
     changed.map(drop).map_err(|error| error.to_string())
@@ -126,8 +143,12 @@ mod tests {
     fn membership(configs: &[&[(u64, u64)]], learners: &[(u64, u64)]) -> Membership {
         let configs: Vec<_> = configs.iter().map(|config| nodes(config)).collect();
         let all = configs.iter().flatten().copied().chain(nodes(learners));
-        let all: BTreeMap<_, _> = all.map(|node| (node, BasicNode::new(node))).collect();
+        let all: BTreeMap<_, _> = all.map(|node| (node, about(node))).collect();
         Membership::new(configs, all)
+    }
+
+    fn about(node: NodeId) -> Member {
+        Member { name: format!("product-{}", node.seat()), address: "there".into() }
     }
 
     fn present(of: &[(u64, u64)]) -> BTreeMap<NodeId, String> {
@@ -148,7 +169,7 @@ mod tests {
     fn a_new_disk_is_taken_in_first_and_votes_when_it_has_caught_up() {
         let there = present(&[(1, 2), (2, 1)]);
         let founded = membership(&[FOUNDERS], &[]);
-        assert_eq!(next_step(&founded, &there, |_| true), Some(Step::TakeIn(node(1, 2), "there".into())));
+        assert_eq!(next_step(&founded, &there, |_| true), Some(Step::TakeIn(node(1, 2), about(node(1, 2)))));
         let learning = membership(&[FOUNDERS], &[(1, 2)]);
         assert_eq!(next_step(&learning, &there, |_| false), None);
         assert_eq!(
@@ -173,6 +194,22 @@ mod tests {
         assert_eq!(next_step(&learning, &present(&[(2, 1)]), |_| false), None);
         let there = present(&[(1, 3), (2, 1)]);
         assert_eq!(next_step(&learning, &there, |_| false), Some(Step::Forget(nodes(&[(1, 2)]))));
+    }
+
+    #[test]
+    fn a_node_in_a_seat_that_the_group_does_not_have_is_nobody() {
+        let founded = membership(&[FOUNDERS], &[]);
+        assert_eq!(next_step(&founded, &present(&[(1, 1), (2, 1), (3, 1)]), |_| true), None);
+    }
+
+    #[test]
+    fn a_node_that_is_being_added_is_replaced_if_it_loses_its_disk() {
+        let learning = membership(&[FOUNDERS], &[(3, 1)]);
+        let there = present(&[(1, 1), (2, 1), (3, 2)]);
+        let taken_in = Step::TakeIn(node(3, 2), about(node(3, 1)));
+        assert_eq!(next_step(&learning, &there, |_| false), Some(taken_in));
+        let learning = membership(&[FOUNDERS], &[(3, 1), (3, 2)]);
+        assert_eq!(next_step(&learning, &there, |_| false), Some(Step::Forget(nodes(&[(3, 1)]))));
     }
 
     #[test]

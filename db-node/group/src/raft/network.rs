@@ -13,13 +13,13 @@ use openraft::network::{Backoff, RPCOption};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
 };
-use openraft::{BasicNode, OptionalSend, RaftNetwork, RaftNetworkFactory};
+use openraft::{OptionalSend, RaftNetwork, RaftNetworkFactory};
 
 use super::adoption;
 use super::link::{LinkError, Links};
 use super::log_store::LogStore;
 use super::snapshot_sender;
-use super::types::{NodeId, Raft, Snapshot, TypeConfig, Vote};
+use super::types::{Member, NodeId, Raft, Snapshot, TypeConfig, Vote};
 use super::wire;
 use crate::runtime;
 
@@ -59,7 +59,7 @@ impl Peer {
     }
 }
 
-type RpcError = RPCError<NodeId, BasicNode, RaftError<NodeId>>;
+type RpcError = RPCError<NodeId, Member, RaftError<NodeId>>;
 
 fn rpc_error(error: LinkError) -> RpcError {
     match error {
@@ -76,7 +76,7 @@ fn unexpected() -> LinkError {
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Peer;
 
-    async fn new_client(&mut self, target: NodeId, _: &BasicNode) -> Peer {
+    async fn new_client(&mut self, target: NodeId, _: &Member) -> Peer {
         Peer { network: self.clone(), target }
     }
 }

@@ -14,14 +14,14 @@ pub struct NodeId(u64);
 const DISK_BITS: u32 = 48;
 
 impl NodeId {
-    /// The node of a seat, which is a member's index in the cluster file, with the disk of this id.
+    /// The node of a seat, which the cluster file gives each member, with the disk of this id.
     pub(crate) fn new(seat: usize, disk: u128) -> NodeId {
         // The low bits of a random UUID are random.
         let disk = u64::try_from(disk & ((1 << DISK_BITS) - 1)).unwrap_or_default();
         NodeId(u64::try_from(seat).unwrap_or(u64::MAX) << DISK_BITS | disk)
     }
 
-    /// The member's index in the cluster file.
+    /// The member's seat.
     pub(crate) fn seat(self) -> usize {
         usize::try_from(self.0 >> DISK_BITS).unwrap_or(usize::MAX)
     }

@@ -96,6 +96,9 @@ impl<M: StateMachine> Reads<M> {
         if agora_sabotage::breaks(Promise::FreshReads) {
             return Ok(());
         }
+        if self.view.is_removed() {
+            return Err("this node was removed from the group".into());
+        }
         let deadline = Instant::now() + DEADLINE;
         let ready = async {
             // An error means that the node is stopping.

@@ -18,6 +18,7 @@ use super::clock;
 use super::election::Election;
 use super::proposer::{Proposed, Proposer};
 use super::read_index::ReadIndex;
+use super::roster::{self, Roster};
 use super::snapshot_receiver::SnapshotReceiver;
 use super::types::NodeId;
 use super::view::View;
@@ -40,9 +41,9 @@ pub struct PeerService {
 
 pub(crate) struct Inner {
     pub(crate) cluster: String,
-    pub(crate) members: usize,
     pub(crate) view: View,
     pub(crate) election: Election,
+    pub(crate) roster: Roster,
     pub(crate) proposer: Proposer,
     pub(crate) read_index: ReadIndex,
     pub(crate) snapshots: SnapshotReceiver,
@@ -160,8 +161,9 @@ impl Inner {
         if hello.to != me as u64 {
             return format!("this node is member {me}, not {}: the cluster files differ", hello.to);
         }
-        if from == me || from >= self.members {
-            return format!("there is no other member {from} here: the cluster files differ");
+        // Any other may be a member that this node has not heard of yet.
+        if from == me {
+            return format!("this node has seat {me} itself: the cluster files differ");
         }
         String::new()
     }
@@ -188,6 +190,10 @@ impl Inner {
             Request::TakeOver(request) => {
                 self.election.take_over(request).await;
                 Ok(Reply::TakeOver(pb::Blank {}))
+            }
+            Request::ChangeSeat(request) => {
+                let changed = self.roster.lead(&roster::from_request(request)?).await;
+                Ok(Reply::ChangeSeat(roster::reply(changed)))
             }
             Request::Probe(_) => {
                 let founded = self.view.raft.is_initialized().await.map_err(|error| error.to_string())?;

@@ -1,5 +1,6 @@
 //! Starts a member of an openraft group, and stops it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -22,12 +23,14 @@ use super::network::Network;
 use super::proposer::Proposer;
 use super::read_index::ReadIndex;
 use super::reads::Reads;
+use super::roster::Roster;
+use super::seats::Seats;
 use super::service::{Inner, PeerService, RaftPeerService};
 use super::snapshot_receiver::SnapshotReceiver;
 use super::state_machine::{StateMachineStore, applied_index};
 use super::types::{NodeId, Raft, StorageError, Vote};
 use super::view::View;
-use super::{commands, founding, leadership, membership, status, upkeep};
+use super::{commands, founding, leadership, membership, seats, status, upkeep};
 use crate::handle::{Command, Failure, GroupHandle, Query};
 use crate::replica::{Replica, ReplicaError, checksum};
 use crate::runtime;
@@ -52,10 +55,10 @@ const GRACE: Duration = Duration::from_millis(500);
 pub struct RaftOptions {
     /// The cluster's name.
     pub cluster: String,
-    /// This member's index in `members`.
+    /// This member's seat.
     pub me: usize,
-    /// All members of the group, in the order of the cluster file: name, and address of its services.
-    pub members: Vec<(String, SocketAddr)>,
+    /// The members of the cluster file. Those of the group are others once it has been changed.
+    pub members: Seats,
     /// This member's data.
     pub directory: Directory,
 }
@@ -64,9 +67,9 @@ pub struct RaftOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The list of members does not have this member.
-    #[error("there is no member {me} among {members} members")]
+    #[error("there is no seat {me} among those of {members} members")]
     NoSuchMember {
-        /// The index asked for.
+        /// The seat asked for.
         me: usize,
         /// How many members there are.
         members: usize,
@@ -96,6 +99,7 @@ pub enum StartError {
 pub struct Running {
     raft: Raft,
     leaving: Leaving,
+    roster: Roster,
     closing: CancellationToken,
     stop: CancellationToken,
     callers: TaskTracker,
@@ -118,6 +122,11 @@ impl std::fmt::Debug for Running {
 }
 
 impl Running {
+    /// By which members are added and taken away.
+    pub fn roster(&self) -> Roster {
+        self.roster.clone()
+    }
+
     /// Lets another member lead, if this one does: what is asked of it meanwhile waits a few milliseconds.
     pub async fn hand_over(&self) {
         let Leaving { view, election, proposer } = &self.leaving;
@@ -138,8 +147,8 @@ impl Running {
         if timeout(GRACE, self.callers.wait()).await.is_err() {
             tracing::warn!("stopping with commands or queries under way");
         }
-        let Running { raft, leaving, stop, tasks, sync, .. } = self;
-        drop(leaving);
+        let Running { raft, leaving, roster, stop, tasks, sync, .. } = self;
+        drop((leaving, roster));
         shut_down(&raft, &stop, &tasks).await;
         runtime::blocking(sync).await.unwrap_or(Ok(()))
     }
@@ -252,7 +261,7 @@ pub async fn start<M: StateMachine>(
     options: RaftOptions,
 ) -> Result<(GroupHandle, RaftPeerService, Running), StartError> {
     let RaftOptions { cluster, me, members, directory } = options;
-    if me >= members.len() {
+    if !members.contains_key(&me) {
         return Err(StartError::NoSuchMember { me, members: members.len() });
     }
     let loaded = load::<M>(directory).await?;
@@ -266,7 +275,7 @@ pub async fn start<M: StateMachine>(
 /// Starts a member in its seat with what is loaded, on a network of any kind.
 pub(crate) async fn start_with<M: StateMachine>(
     cluster: String,
-    (seat, members): (usize, Vec<(String, SocketAddr)>),
+    (seat, members): (usize, Seats),
     loaded: Loaded<M>,
     dial: Arc<dyn Dial>,
 ) -> Result<(GroupHandle, PeerService, Running), StartError> {
@@ -276,7 +285,7 @@ pub(crate) async fn start_with<M: StateMachine>(
     let machine =
         StateMachineStore::new(replica.clone(), log.clone(), publish_applied).map_err(log_failed)?;
     let me = NodeId::new(seat, disk);
-    let links = Links::new(&cluster, me, &members, &dial);
+    let links = Links::new(&cluster, me, dial);
     let config = config(&cluster).validate().map_err(|error| log_failed(error.to_string()))?;
     let own = Arc::new(OnceLock::new());
     let network = Network { me, links: links.clone(), log: log.clone(), raft: Arc::clone(&own) };
@@ -294,18 +303,21 @@ pub(crate) async fn start_with<M: StateMachine>(
     let (command_queue, commands) = mpsc::channel::<Command>(QUEUE);
     let (query_queue, queries) = mpsc::channel::<Query>(QUEUE);
     let (publish_status, status) = watch::channel(status::current(&view, &log, &applied));
-    let members_count = members.len();
     let background = Background { stop: CancellationToken::new(), tasks: TaskTracker::new() };
-    for link in links.all() {
-        background.spawn(Arc::clone(link).run(background.stop.clone()));
-    }
+    let (known, spawner) = (links.clone(), background.clone());
+    let keep_links = move |seats: &BTreeMap<usize, SocketAddr>| {
+        known.keep(seats, &spawner.stop).into_iter().for_each(|link| spawner.spawn(link));
+    };
+    keep_links(&members.iter().map(|(seat, (_, address))| (*seat, *address)).collect());
+    let roster = Roster::new(view.clone(), election.clone(), proposer.clone());
     background.spawn(follow);
     background.spawn(propose);
     background.spawn(confirm);
     background.spawn(election.clone().run());
     background.spawn(leadership::run(view.clone()));
-    background.spawn(founding::run(view.clone(), members));
-    background.spawn(membership::run(view.clone()));
+    background.spawn(founding::run(view.clone(), members.clone()));
+    background.spawn(seats::follow(view.clone(), keep_links, members));
+    background.spawn(membership::run(view.clone(), roster.clone()));
     background.spawn(status::run(view.clone(), log.clone(), applied.clone(), publish_status));
     let snapshots = SnapshotReceiver::new(scratch, log.clone());
     background.spawn(upkeep::run(view.clone(), log, replica.clone(), proposer.clone()));
@@ -321,9 +333,9 @@ pub(crate) async fn start_with<M: StateMachine>(
     let service = PeerService {
         inner: Arc::new(Inner {
             cluster,
-            members: members_count,
             view,
             election,
+            roster: roster.clone(),
             proposer,
             read_index,
             snapshots,
@@ -341,11 +353,12 @@ pub(crate) async fn start_with<M: StateMachine>(
     Ok((
         handle,
         service,
-        Running { raft, leaving, closing, stop, callers, tasks, compacting: Arc::default(), sync },
+        Running { raft, leaving, roster, closing, stop, callers, tasks, compacting: Arc::default(), sync },
     ))
 }
 
 /// The tasks of a member, which end when it stops.
+#[derive(Clone)]
 struct Background {
     stop: CancellationToken,
     tasks: TaskTracker,

@@ -1,6 +1,6 @@
 //! Publishes what a node knows of its group: at once when the leader changes, otherwise now and then.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openraft::ServerState;
@@ -8,9 +8,9 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::log_store::LogStore;
-use super::types::NodeId;
-use super::view::{Metrics, View};
-use crate::handle::{GroupStatus, Protocol};
+use super::types::{Member, Membership, NodeId};
+use super::view::{Metrics, SILENCE, View};
+use crate::handle::{GroupStatus, Protocol, RaftMember};
 use crate::runtime;
 
 /// How long positions may be out of date.
@@ -38,6 +38,9 @@ fn why_not_ready(view: &View, metrics: &Metrics) -> Option<String> {
     if let Err(error) = &metrics.running_state {
         return Some(error.to_string());
     }
+    if view.is_removed() {
+        return Some("this node was removed from the group, or another one has its seat".into());
+    }
     match metrics.current_leader {
         None if metrics.membership_config.voter_ids().next().is_none() => {
             Some("the group is not founded yet, or has not taken this node in yet".into())
@@ -49,7 +52,7 @@ fn why_not_ready(view: &View, metrics: &Metrics) -> Option<String> {
         Some(leader) if leader == view.me && unanswered(metrics) => {
             Some("no majority follows this leader".into())
         }
-        Some(_) => why_not_in_its_seat(view.me, metrics),
+        Some(_) => why_not_in_its_seat(view, metrics),
     }
 }
 
@@ -58,8 +61,11 @@ fn unanswered(metrics: &Metrics) -> bool {
 }
 
 /// Until a new node has its seat for certain, another disk that gets lost may be one too many.
-fn why_not_in_its_seat(me: NodeId, metrics: &Metrics) -> Option<String> {
-    let membership = &metrics.membership_config;
+fn why_not_in_its_seat(view: &View, metrics: &Metrics) -> Option<String> {
+    let (me, membership) = (view.me, &metrics.membership_config);
+    if membership.membership().get_node(&me).is_none() && view.silence() >= SILENCE {
+        return Some("the group does not know this node: it was removed, or has to be added first".into());
+    }
     if membership.voter_ids().all(|voter| voter != me) {
         return Some("this node is new in the group and learns what it missed".into());
     }
@@ -69,6 +75,9 @@ fn why_not_in_its_seat(me: NodeId, metrics: &Metrics) -> Option<String> {
 }
 
 fn protocol(metrics: &Metrics) -> Protocol {
+    let stored = &metrics.membership_config;
+    let applied = *stored.log_id() <= metrics.last_applied;
+    let members_since = stored.log_id().filter(|_| applied).map_or(0, |id| id.index + 1);
     // While a node takes its predecessor's place both are there, in one seat.
     let seats = |nodes: &mut dyn Iterator<Item = NodeId>| {
         nodes.map(NodeId::seat).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
@@ -86,7 +95,19 @@ fn protocol(metrics: &Metrics) -> Protocol {
         },
         voters: seats(&mut membership.voter_ids()),
         learners: seats(&mut membership.learner_ids()),
+        members: members(membership),
+        members_since,
     }
+}
+
+fn members(membership: &Membership) -> Vec<RaftMember> {
+    let voters: BTreeSet<usize> = membership.voter_ids().map(NodeId::seat).collect();
+    let of_seat = |(node, about): (&NodeId, &Member)| {
+        let seat = node.seat();
+        let Member { name, address } = about.clone();
+        (seat, RaftMember { seat, name, address, votes: voters.contains(&seat) })
+    };
+    membership.nodes().map(of_seat).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
 /// Publishes until openraft stops, and then that it has.

@@ -4,19 +4,17 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use super::node_id::NodeId;
 use agora_machine::{Record, StateMachine};
 use bytes::Bytes;
-use openraft::BasicNode;
-
-pub use super::node_id::NodeId;
 
 pub(crate) type LogId = openraft::LogId<NodeId>;
 pub(crate) type LeaderId = openraft::LeaderId<NodeId>;
 pub(crate) type Vote = openraft::Vote<NodeId>;
 pub(crate) type Entry = openraft::Entry<TypeConfig>;
-pub(crate) type Membership = openraft::Membership<NodeId, BasicNode>;
-pub(crate) type StoredMembership = openraft::StoredMembership<NodeId, BasicNode>;
-pub(crate) type SnapshotMeta = openraft::SnapshotMeta<NodeId, BasicNode>;
+pub(crate) type Membership = openraft::Membership<NodeId, Member>;
+pub(crate) type StoredMembership = openraft::StoredMembership<NodeId, Member>;
+pub(crate) type SnapshotMeta = openraft::SnapshotMeta<NodeId, Member>;
 pub(crate) type Snapshot = openraft::Snapshot<TypeConfig>;
 pub(crate) type StorageError = openraft::StorageError<NodeId>;
 pub(crate) type Raft = openraft::Raft<TypeConfig>;
@@ -27,11 +25,20 @@ openraft::declare_raft_types!(
         D = Batch,
         R = Responses,
         NodeId = NodeId,
-        Node = BasicNode,
+        Node = Member,
         Entry = openraft::Entry<TypeConfig>,
         SnapshotData = SnapshotData,
         AsyncRuntime = crate::runtime::OpenraftRuntime,
 );
+
+/// What the membership says of a node besides who it is: what its seat is called, and where it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// The node's name in the cluster file; empty in what was written before names were.
+    pub name: String,
+    /// The address of its services.
+    pub address: String,
+}
 
 /// The payload of a log entry: commands that waited together. Cheap to clone, because openraft clones entries often.
 #[derive(Clone, PartialEq, Eq)]

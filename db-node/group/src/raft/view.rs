@@ -1,6 +1,7 @@
 //! What this node sees of its group at the moment: who leads, and whether the leader shows signs of life.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use openraft::{RaftMetrics, ServerState};
@@ -12,7 +13,7 @@ use super::clock;
 use super::link::Links;
 use super::types::{NodeId, Raft, Vote};
 
-pub(crate) type Metrics = RaftMetrics<NodeId, openraft::BasicNode>;
+pub(crate) type Metrics = RaftMetrics<NodeId, super::types::Member>;
 
 /// After this time without a word from the leader a node helps others to elect a new one. Heartbeats come every 100 ms.
 pub(crate) const SILENCE: Duration = Duration::from_millis(450);
@@ -27,6 +28,7 @@ pub(crate) struct View {
     leader: watch::Receiver<Leader>,
     heard: Arc<Mutex<Heard>>,
     leader_changed: Arc<Mutex<Instant>>,
+    removed: Arc<AtomicBool>,
 }
 
 /// When the leader was heard from.
@@ -85,11 +87,29 @@ impl View {
             }
         };
         let heard = Arc::new(Mutex::new(Heard { last: Instant::now(), listening: 0 }));
-        (View { me, raft, links, metrics, leader, heard, leader_changed }, follow)
+        let removed = Arc::default();
+        (View { me, raft, links, metrics, leader, heard, leader_changed, removed }, follow)
     }
 
     pub(crate) fn metrics(&self) -> watch::Ref<'_, Metrics> {
         self.metrics.borrow()
+    }
+
+    /// Tells of each change of the metrics.
+    pub(crate) fn metrics_changes(&self) -> watch::Receiver<Metrics> {
+        self.metrics.clone()
+    }
+
+    /// A peer knows for certain that this node is no member any more.
+    pub(crate) fn note_removal(&self) {
+        if !self.removed.swap(true, Ordering::Relaxed) {
+            tracing::warn!(node = %self.me, "this node was removed from the group, or another one has its seat");
+        }
+    }
+
+    /// Whether this node has heard that it is no member any more, and from no leader since.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn leader(&self) -> Option<NodeId> {
@@ -115,6 +135,8 @@ impl View {
     pub(crate) fn listen(&self, vote: Vote) -> Option<Listening> {
         let is_leader = vote.committed && vote >= self.metrics().vote;
         is_leader.then(|| {
+            // Leaders speak to members only.
+            self.removed.store(false, Ordering::Relaxed);
             self.heard.lock().listening += 1;
             Listening { heard: Arc::clone(&self.heard) }
         })

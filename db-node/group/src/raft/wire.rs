@@ -6,10 +6,10 @@ use std::sync::Arc;
 use agora_machine::Malformed;
 use agora_proto::raft as pb;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
-use openraft::{BasicNode, CommittedLeaderId, EntryPayload};
+use openraft::{CommittedLeaderId, EntryPayload};
 use prost::Message;
 
-use super::types::{Batch, Entry, LogId, Membership, NodeId, StoredMembership, TypeConfig, Vote};
+use super::types::{Batch, Entry, LogId, Member, Membership, NodeId, StoredMembership, TypeConfig, Vote};
 
 /// Largest index that is believed to be one.
 const INDEX_MAX: u64 = 1 << 62;
@@ -58,9 +58,10 @@ pub(crate) fn peers_vote(given: Option<pb::Vote>) -> Result<Vote, Malformed> {
 fn membership_to_pb(membership: &Membership) -> pb::Membership {
     let voters =
         |config: &BTreeSet<NodeId>| pb::Voters { nodes: config.iter().map(|node| node.to_bits()).collect() };
-    let member = |(node, about): (&NodeId, &BasicNode)| pb::Member {
+    let member = |(node, about): (&NodeId, &Member)| pb::Member {
         node: node.to_bits(),
-        address: about.addr.clone(),
+        address: about.address.clone(),
+        name: about.name.clone(),
     };
     pb::Membership {
         configs: membership.get_joint_config().iter().map(voters).collect(),
@@ -69,10 +70,10 @@ fn membership_to_pb(membership: &Membership) -> pb::Membership {
 }
 
 fn membership(membership: pb::Membership) -> Result<Membership, Malformed> {
-    let nodes: BTreeMap<NodeId, BasicNode> = membership
+    let nodes: BTreeMap<NodeId, Member> = membership
         .members
         .into_iter()
-        .map(|member| (member.node.into(), BasicNode::new(member.address)))
+        .map(|member| (member.node.into(), Member { name: member.name, address: member.address }))
         .collect();
     let configs: Vec<BTreeSet<NodeId>> = membership
         .configs
@@ -222,8 +223,8 @@ mod tests {
     }
 
     fn entries() -> Vec<Entry> {
-        let nodes: BTreeMap<_, _> =
-            (0..4_u64).map(|node| (node.into(), BasicNode::new(format!("10.0.0.{node}:1")))).collect();
+        let about = |node| Member { name: format!("product-{node}"), address: format!("10.0.0.{node}:1") };
+        let nodes: BTreeMap<_, _> = (0..4_u64).map(|node| (node.into(), about(node))).collect();
         let voters = |nodes: &[u64]| nodes.iter().copied().map(NodeId::from).collect::<BTreeSet<_>>();
         let voters = vec![voters(&[0, 1, 2]), voters(&[1, 2])];
         let batch =

@@ -36,12 +36,14 @@ enum Fault {
     Compact(usize),
     Weather(usize),
     Clock(usize, i64),
+    Add,
+    Remove(usize),
 }
 
 fn drawn(count: usize) -> Fault {
     executor::draw(|random| {
         let (at, other) = (random.random_range(0..count), random.random_range(1..count));
-        match random.random_range(0..28) {
+        match random.random_range(0..32) {
             0..=3 => Fault::Kill(at),
             4 => Fault::KillAll,
             5 => Fault::Stop(at),
@@ -58,7 +60,9 @@ fn drawn(count: usize) -> Fault {
             17..=19 => Fault::Mend,
             20..=25 => Fault::Compact(at),
             26 => Fault::Weather(random.random_range(0..DELAYS_MAX.len())),
-            _ => Fault::Clock(at, random.random_range(-CLOCK_MS_MAX..CLOCK_MS_MAX)),
+            27 => Fault::Clock(at, random.random_range(-CLOCK_MS_MAX..CLOCK_MS_MAX)),
+            28..=29 => Fault::Add,
+            _ => Fault::Remove(at),
         }
     })
     .unwrap_or(Fault::Mend)
@@ -94,7 +98,7 @@ async fn inflict(world: &Rc<World>, fault: Fault) {
         Fault::Start(at) if world.is_up(at) => {}
         Fault::Start(at) => world.start(at).await,
         // The promise is for one at a time: all others have their disks, and their seats for certain.
-        Fault::LoseDisk(at) if world.all_serve() => world.lose_disk(at),
+        Fault::LoseDisk(at) if world.is_member(at) && world.all_serve() => world.lose_disk(at),
         Fault::LoseDisk(_) => {}
         Fault::Pause(at) if !world.is_up(at) => {}
         Fault::Pause(at) => executor::pause(at),
@@ -108,5 +112,7 @@ async fn inflict(world: &Rc<World>, fault: Fault) {
         Fault::Compact(at) => world.compact(at),
         Fault::Weather(day) => world.network.set_day(day),
         Fault::Clock(at, ms) => executor::set_clock_ahead(at, ms),
+        Fault::Add => world.add().await,
+        Fault::Remove(at) => world.remove(at),
     }
 }

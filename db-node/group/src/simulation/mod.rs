@@ -1,7 +1,7 @@
 //! A simulation of whole openraft groups: the real members, on simulated networks, disks, clocks and threads.
 //!
-//! A seed decides in which order tasks run, how long messages and disks take, and who is cut off, paused, killed or
-//! loses a disk, and when. A killed member loses what it has not synced, or some of it. Clients add to counters and read them
+//! A seed decides in which order tasks run, how long messages and disks take, and who is cut off, paused, killed,
+//! loses a disk, is added or removed, and when. A killed member loses what it has not synced, or some of it. Clients add to counters and read them
 //! at all members meanwhile. What is checked:
 //!
 //! - histories are linearizable (`history`): nothing acknowledged is lost, nothing refused has happened, no read is stale;

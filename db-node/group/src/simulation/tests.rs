@@ -64,7 +64,7 @@ fn groups_keep_their_promises_whatever_happens_to_them() {
         }
     };
     println!("seeds {seeds:?}");
-    let (mut operations, mut answered, mut states) = (0, 0, 0);
+    let (mut operations, mut answered, mut states, mut added, mut removed) = (0, 0, 0, 0, 0);
     for seed in seeds {
         let outcome = catch_unwind(AssertUnwindSafe(|| simulate(seed, Disks::Honest)));
         match outcome {
@@ -72,6 +72,8 @@ fn groups_keep_their_promises_whatever_happens_to_them() {
                 operations += seen.operations;
                 answered += seen.answered;
                 states += seen.states;
+                added += seen.added;
+                removed += seen.removed;
             }
             Err(panic) => {
                 println!("AGORA_SEED={seed} replays what went wrong");
@@ -80,6 +82,7 @@ fn groups_keep_their_promises_whatever_happens_to_them() {
         }
     }
     println!("{answered} of {operations} calls answered, states compared at {states} places");
+    println!("{added} members added, {removed} removed");
     assert!(answered * 4 > operations, "the group hardly ever answered");
 }
 

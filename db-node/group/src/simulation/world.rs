@@ -16,7 +16,7 @@ use super::history::{Call, Operation, Outcome, violation};
 use super::machine::{Counters, add, number};
 use super::network::{From, Network};
 use crate::handle::{Failure, GroupHandle, Protocol};
-use crate::raft::{Loaded, LogStore, Running, start_with};
+use crate::raft::{Changed, Loaded, LogStore, Running, SeatChange, Seats, start_with};
 use crate::replica::Replica;
 
 const COUNTERS: [&str; 3] = ["a", "b", "c"];
@@ -24,11 +24,16 @@ const COUNTERS: [&str; 3] = ["a", "b", "c"];
 const REST_MAX: Duration = Duration::from_millis(60);
 /// How long all may take to serve again when nothing hinders them any more.
 const RECOVERY_MAX: Duration = Duration::from_secs(60);
+/// More are not added.
+const MEMBERS_MAX: usize = 6;
+/// A change that was refused so often when all is well is not made any more.
+const REFUSALS: usize = 5;
 
 pub(super) struct World {
     pub(super) network: Network,
+    /// By their seats.
     pub(super) members: RefCell<Vec<Member>>,
-    addresses: Vec<(String, SocketAddr)>,
+    founders: usize,
     disks: Disks,
     scratch: tempfile::TempDir,
     histories: RefCell<BTreeMap<&'static str, Vec<Operation>>>,
@@ -38,7 +43,22 @@ pub(super) struct World {
     stopping: Cell<bool>,
 }
 
+/// What a member is to the group, as far as the world can know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Member,
+    /// It was asked for, and nobody has said yet that it is so.
+    Joining,
+    /// It was asked that it be removed, and nobody has said yet that it is so.
+    Leaving,
+    /// It was removed, or never taken in. It may turn up all the same.
+    Gone,
+}
+
 pub(super) struct Member {
+    standing: Standing,
+    /// The cluster file as it was when the member came.
+    file: Seats,
     log: MemoryLog,
     state: MemoryState,
     disk: u128,
@@ -46,21 +66,31 @@ pub(super) struct Member {
 }
 
 impl Member {
-    fn new(disks: Disks) -> Member {
+    fn new(disks: Disks, file: Seats) -> Member {
         let disk = executor::draw(|random| random.random()).unwrap_or(0);
-        Member { log: MemoryLog::new(disks), state: MemoryState::default(), disk, running: None }
+        let (log, state) = (MemoryLog::new(disks), MemoryState::default());
+        Member { standing: Standing::Member, file, log, state, disk, running: None }
     }
+}
+
+fn address(seat: usize) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], u16::try_from(seat + 1).unwrap()))
+}
+
+fn file(seats: impl Iterator<Item = usize>) -> Seats {
+    seats.map(|seat| (seat, (name(seat), address(seat)))).collect()
+}
+
+fn name(seat: usize) -> String {
+    format!("member-{seat}")
 }
 
 impl World {
     pub(super) async fn new(count: usize, disks: Disks) -> Rc<World> {
-        let address = |at: usize| {
-            (format!("member-{at}"), SocketAddr::from(([127, 0, 0, 1], u16::try_from(at + 1).unwrap())))
-        };
         let world = Rc::new(World {
             network: Network::default(),
-            members: RefCell::new((0..count).map(|_| Member::new(disks)).collect()),
-            addresses: (0..count).map(address).collect(),
+            members: RefCell::new((0..count).map(|_| Member::new(disks, file(0..count))).collect()),
+            founders: count,
             disks,
             scratch: tempfile::tempdir().unwrap(),
             histories: RefCell::default(),
@@ -75,7 +105,7 @@ impl World {
     }
 
     pub(super) fn count(&self) -> usize {
-        self.addresses.len()
+        self.members.borrow().len()
     }
 
     pub(super) fn is_up(&self, at: usize) -> bool {
@@ -87,9 +117,10 @@ impl World {
     }
 
     pub(super) async fn start(&self, at: usize) {
-        let (log, state, disk) = {
+        let (file, log, state, disk) = {
             let members = self.members.borrow();
-            (members[at].log.clone(), members[at].state.clone(), members[at].disk)
+            let Member { file, log, state, disk, .. } = &members[at];
+            (file.clone(), log.clone(), state.clone(), *disk)
         };
         let scratch = self.scratch.path().into();
         let load = async move {
@@ -98,7 +129,7 @@ impl World {
         };
         let loaded = executor::spawn_on(Some(at), load).await.unwrap();
         let dial = Arc::new(From { network: self.network.clone(), at });
-        let start = start_with("simulated".into(), (at, self.addresses.clone()), loaded, dial);
+        let start = start_with("simulated".into(), (at, file), loaded, dial);
         let (handle, service, running) = executor::spawn_on(Some(at), start).await.unwrap().unwrap();
         self.network.listen(at, service);
         self.members.borrow_mut()[at].running = Some((handle, running));
@@ -127,7 +158,93 @@ impl World {
 
     pub(super) fn lose_disk(&self, at: usize) {
         self.kill(at);
-        self.members.borrow_mut()[at] = Member::new(self.disks);
+        let file = self.members.borrow()[at].file.clone();
+        self.members.borrow_mut()[at] = Member::new(self.disks, file);
+    }
+
+    fn standing(&self, at: usize) -> Standing {
+        self.members.borrow()[at].standing
+    }
+
+    fn set_standing(&self, at: usize, standing: Standing) {
+        self.members.borrow_mut()[at].standing = standing;
+    }
+
+    fn with_standing(&self, standing: Standing) -> Vec<usize> {
+        (0..self.count()).filter(|at| self.standing(*at) == standing).collect()
+    }
+
+    pub(super) fn is_member(&self, at: usize) -> bool {
+        self.standing(at) == Standing::Member
+    }
+
+    fn changes(&self) -> bool {
+        (0..self.count()).any(|at| matches!(self.standing(at), Standing::Joining | Standing::Leaving))
+    }
+
+    /// Starts a new node, which knows those that are members now, and has it added. One change at a time.
+    pub(super) async fn add(self: &Rc<Self>) {
+        let members = self.with_standing(Standing::Member);
+        if self.changes() || members.len() >= MEMBERS_MAX {
+            return;
+        }
+        let at = self.count();
+        let new = Member::new(self.disks, file(members.into_iter().chain([at])));
+        self.members.borrow_mut().push(Member { standing: Standing::Joining, ..new });
+        self.start(at).await;
+        let world = Rc::clone(self);
+        executor::spawn_on(None, async move { world.ask_for(at).await });
+    }
+
+    /// Has a member removed.
+    pub(super) fn remove(self: &Rc<Self>, at: usize) {
+        if self.changes() || !self.is_member(at) {
+            return;
+        }
+        self.set_standing(at, Standing::Leaving);
+        let world = Rc::clone(self);
+        executor::spawn_on(None, async move { world.ask_for(at).await });
+    }
+
+    /// Asks some member that runs for the change that is wanted of this seat, and notes what became of it. Whether it was
+    /// refused for good shows only when nothing else happens any more.
+    async fn ask_for(&self, at: usize) -> Option<Changed> {
+        let change = match self.standing(at) {
+            Standing::Joining => SeatChange::Add { seat: at, name: name(at), address: address(at) },
+            Standing::Leaving => SeatChange::Remove { seat: at },
+            Standing::Member | Standing::Gone => return None,
+        };
+        let running: Vec<usize> = self.with_standing(Standing::Member);
+        let running: Vec<usize> = running.into_iter().filter(|at| self.is_up(*at)).collect();
+        let via = executor::draw(|random| running.get(random.random_range(0..running.len().max(1))).copied());
+        let via = via.flatten()?;
+        let roster = self.members.borrow()[via].running.as_ref().map(|(_, running)| running.roster())?;
+        let changed = executor::spawn_on(Some(via), async move { roster.change(change).await }).await.ok()?;
+        match (&changed, self.standing(at)) {
+            (Changed::Done | Changed::Learning, Standing::Joining) => self.set_standing(at, Standing::Member),
+            (Changed::Done, Standing::Leaving) => self.set_standing(at, Standing::Gone),
+            _ => {}
+        }
+        Some(changed)
+    }
+
+    /// Asks for changes that are still wanted until they have come about, or it is certain that they don't.
+    async fn finish_changes(&self, begun: Instant) {
+        let mut refusals = 0;
+        while self.changes() {
+            assert!(begun.elapsed() < RECOVERY_MAX, "a change does not come about: {:?}", self.statuses());
+            for at in 0..self.count() {
+                // One that was refused may have been begun by an earlier leader, whose entry is found again.
+                if let Some(Changed::Refused(_)) = self.ask_for(at).await {
+                    refusals += 1;
+                    let (joins, last) = (self.standing(at) == Standing::Joining, refusals >= REFUSALS);
+                    if last {
+                        self.set_standing(at, if joins { Standing::Gone } else { Standing::Member });
+                    }
+                }
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// Has a member build a snapshot and shorten its log, if it runs; it may be killed meanwhile.
@@ -196,21 +313,24 @@ impl World {
         }
     }
 
-    /// Whether all members run and have their seats for certain.
+    /// Whether all members run and have their seats for certain, and none comes or goes.
     pub(super) fn all_serve(&self) -> bool {
-        (0..self.count()).all(|at| self.handle(at).is_some_and(|handle| serves(&handle)))
+        let mut members = self.with_standing(Standing::Member).into_iter();
+        !self.changes() && members.all(|at| self.handle(at).is_some_and(|handle| serves(&handle)))
     }
 
     /// Waits until all members serve, and become equal, and checks all that clients have seen.
     pub(super) async fn settle(&self) -> Summary {
         self.stopping.set(true);
         let begun = Instant::now();
+        self.finish_changes(begun).await;
         while !self.all_serve() {
             assert!(begun.elapsed() < RECOVERY_MAX, "not all serve again: {:?}", self.statuses());
             sleep(Duration::from_millis(50)).await;
         }
+        let members = self.with_standing(Standing::Member);
         for counter in COUNTERS {
-            for at in 0..self.count() {
+            for at in members.iter().copied() {
                 let handle = self.handle(at).unwrap();
                 for call in [Call::Add, Call::Read] {
                     // A leader that was paused may just be about to hear of its successor.
@@ -227,6 +347,13 @@ impl World {
             sleep(Duration::from_millis(50)).await;
         }
         self.compare_states().await;
+        let says_it_serves =
+            |at: &usize| self.handle(*at).is_some_and(|handle| handle.status().not_ready_because.is_none());
+        while let Some(at) = self.with_standing(Standing::Gone).into_iter().find(says_it_serves) {
+            let hears_of_it = begun.elapsed() < RECOVERY_MAX;
+            assert!(hears_of_it, "member {at} was removed, and thinks that it serves: {:?}", self.statuses());
+            sleep(Duration::from_millis(50)).await;
+        }
         let histories = self.histories.borrow();
         for (counter, history) in histories.iter() {
             if let Some(why) = violation(history) {
@@ -235,11 +362,14 @@ impl World {
         }
         let all = || histories.values().flatten();
         let answered = all().filter(|operation| matches!(operation.outcome, Outcome::Answered(_))).count();
-        Summary { operations: all().count(), answered, states: self.states.borrow().len() }
+        let (states, gone) = (self.states.borrow().len(), self.with_standing(Standing::Gone).len());
+        let added = self.count() - self.founders;
+        Summary { operations: all().count(), answered, states, added, removed: gone }
     }
 
     fn all_at_one_place(&self) -> bool {
-        let mut applied = (0..self.count()).map(|at| self.handle(at).map(|handle| handle.status().applied));
+        let members = self.with_standing(Standing::Member).into_iter();
+        let mut applied = members.map(|at| self.handle(at).map(|handle| handle.status().applied));
         let first = applied.next().flatten();
         first.is_some() && applied.all(|other| other == first)
     }
@@ -262,4 +392,8 @@ pub(super) struct Summary {
     pub(super) answered: usize,
     /// Places in the log at which states were compared.
     pub(super) states: usize,
+    /// Nodes that were to be added.
+    pub(super) added: usize,
+    /// Nodes that were removed, or not added.
+    pub(super) removed: usize,
 }

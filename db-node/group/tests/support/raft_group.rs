@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use agora_group::raft::{RaftOptions, Running, start};
+use agora_group::raft::{Changed, RaftOptions, Roster, Running, SeatChange, start};
 use agora_group::{Failure, GroupHandle, Protocol};
 use agora_storage::{Directory, Identity, StorageError};
 use tokio::net::TcpListener;
@@ -97,6 +97,36 @@ impl Group {
         (group, Network { relays })
     }
 
+    /// Starts a new node, with a cluster file that names it beside all others; theirs don't. Returns its seat.
+    pub async fn start_new(&mut self) -> usize {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let seat = self.members.len();
+        self.members.push((format!("member-{seat}"), listener.local_addr().unwrap()));
+        self.seen.push(self.members.clone());
+        self.running.push(None);
+        self.start_on(seat, listener).await;
+        seat
+    }
+
+    /// Asks one member to have another one added.
+    pub async fn ask_to_add(&self, via: usize, seat: usize) -> Changed {
+        let (name, address) = self.members[seat].clone();
+        self.roster(via).change(SeatChange::Add { seat, name, address }).await
+    }
+
+    /// Asks one member to have another one removed.
+    pub async fn ask_to_remove(&self, via: usize, seat: usize) -> Changed {
+        self.roster(via).change(SeatChange::Remove { seat }).await
+    }
+
+    fn roster(&self, member: usize) -> Roster {
+        self.running[member].as_ref().unwrap().running.roster()
+    }
+
+    pub fn address(&self, member: usize) -> SocketAddr {
+        self.members[member].1
+    }
+
     pub fn path(&self, member: usize) -> PathBuf {
         self.root.path().join(member.to_string())
     }
@@ -116,8 +146,8 @@ impl Group {
     async fn start_on(&mut self, member: usize, listener: TcpListener) {
         let (path, name) = (self.path(member), self.members[member].0.clone());
         let directory = tokio::task::spawn_blocking(move || open(&path, &name)).await.unwrap();
-        let options =
-            RaftOptions { cluster: "test".into(), me: member, members: self.seen[member].clone(), directory };
+        let members = self.seen[member].iter().cloned().enumerate().collect();
+        let options = RaftOptions { cluster: "test".into(), me: member, members, directory };
         let (handle, service, running) = start::<Counters>(options).await.unwrap();
         let hang_up = CancellationToken::new();
         let incoming = TcpListenerStream::new(listener);

@@ -1,0 +1,420 @@
+//! Adding members to the group and taking them away, while it goes on.
+//!
+//! What is decided, and where: who has a seat is the membership in the replicated log, which only the leader changes, by joint
+//! consensus; a wish for a change may be told to any member, which brings it to the leader. The wish names a seat, and for a
+//! new one the name and the address of its node; the leader asks there who it is, since to the group a node is its seat
+//! together with its disk (see `node_id`).
+//!
+//! A new node starts with an empty directory and a cluster file that names it. It founds nothing, since those that it knows say
+//! that there is a group. Once the leader has entered it as a learner, the membership has its seat, and what else has to
+//! be done is done by whoever leads, as for a node that has lost its disk (see `membership`): when the learner has caught
+//! up it gets the vote of its seat. All members open links to it as soon as their log names it (see `seats`).
+//!
+//! A node that is to go is left out of the membership by joint consensus, also if it is dead. A leader that is to go lets
+//! another one lead first. Nothing is changed if those that stay could not go on by themselves. Who was left out is sent
+//! nothing any more, so that it never reads in its own log that it was. It asks whether an election is worth while, as
+//! anybody does who hears no leader; who knows better by what is committed says so, and it then stands for election no more,
+//! answers no reads, and says in its status that it was removed.
+//!
+//! One change at a time, and one seat in each: what is asked for again after it has come about is done already.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agora_proto::raft as pb;
+use agora_proto::raft::change_seat_reply::Outcome as PbOutcome;
+use agora_proto::raft::raft_reply::Body as Reply;
+use agora_proto::raft::raft_request::Body as Request;
+use futures::future::join_all;
+use openraft::ChangeMembers;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::election::Election;
+use super::leadership;
+use super::membership::has_caught_up;
+use super::proposer::Proposer;
+use super::types::{Member, Membership, NodeId};
+use super::view::View;
+
+/// So many seats a group has at most: each voter more makes each write wait for more disks.
+pub const SEATS_MAX: usize = 9;
+/// Fewer voters than these don't bear the loss of one, so none is taken away that would leave fewer.
+pub const VOTERS_MIN: usize = 3;
+
+/// How long the leader is looked for, and asked again if it can't do it now.
+const WITHIN: Duration = Duration::from_secs(10);
+/// How long a change at the leader may take. openraft finishes or drops it by itself.
+const STEP_TIMEOUT: Duration = Duration::from_secs(8);
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What shall become of a seat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SeatChange {
+    /// A node shall have it that has none yet.
+    Add {
+        /// One that nobody had before.
+        seat: usize,
+        /// The node's name.
+        name: String,
+        /// The address of its services.
+        address: SocketAddr,
+    },
+    /// Nobody shall have it any more.
+    Remove {
+        /// Which.
+        seat: usize,
+    },
+}
+
+/// What became of the wish for a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// It is so.
+    Done,
+    /// The new node learns, and has the seat's vote when it has caught up.
+    Learning,
+    /// It can't be; nothing happened.
+    Refused(String),
+    /// Not now; it may still come about. Worth asking again.
+    NotNow(String),
+}
+
+/// Changes who has a seat. Cheap to clone.
+#[derive(Clone)]
+pub struct Roster {
+    view: View,
+    election: Election,
+    proposer: Proposer,
+    /// Held through each change of the membership that this node makes while it leads.
+    one_at_a_time: Arc<Mutex<()>>,
+}
+
+impl std::fmt::Debug for Roster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Roster of node {}", self.view.me)
+    }
+}
+
+impl Roster {
+    pub(crate) fn new(view: View, election: Election, proposer: Proposer) -> Roster {
+        Roster { view, election, proposer, one_at_a_time: Arc::default() }
+    }
+
+    /// For as long as the result lives, nobody else changes the membership from here.
+    pub(crate) async fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
+        self.one_at_a_time.lock().await
+    }
+
+    pub(crate) async fn hand_over(&self) {
+        leadership::hand_over(&self.view, &self.election, &self.proposer).await;
+    }
+
+    /// Has the leader make the change, wherever it is, and asks again for a while if it can't be made now.
+    pub async fn change(&self, change: SeatChange) -> Changed {
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            let why = match self.try_change(&change).await {
+                Changed::NotNow(why) => why,
+                decided => return decided,
+            };
+            if Instant::now() >= deadline {
+                return Changed::NotNow(why);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn try_change(&self, change: &SeatChange) -> Changed {
+        match self.view.leader() {
+            None => Changed::NotNow("no leader is known".into()),
+            Some(leader) if leader == self.view.me => self.lead(change).await,
+            Some(leader) => {
+                let request = Request::ChangeSeat(to_pb(change));
+                match timeout(WITHIN, self.view.links.request(leader, request)).await {
+                    Ok(Ok(Reply::ChangeSeat(reply))) => from_pb(reply),
+                    Ok(Ok(_)) => Changed::NotNow("the leader replied to something else".into()),
+                    Ok(Err(error)) => Changed::NotNow(error.to_string()),
+                    Err(_) => Changed::NotNow("the leader does not answer".into()),
+                }
+            }
+        }
+    }
+
+    /// Makes the change, if this node leads. Returns as soon as that is certain, or after a while.
+    pub(crate) async fn lead(&self, change: &SeatChange) -> Changed {
+        let made = async {
+            let _one_at_a_time = self.one_at_a_time().await;
+            if !self.view.leads() {
+                return Changed::NotNow("the node that was asked does not lead any more".into());
+            }
+            match change {
+                SeatChange::Add { seat, name, address } => self.add(*seat, name, *address).await,
+                SeatChange::Remove { seat } => self.remove(*seat).await,
+            }
+        };
+        let changed = timeout(STEP_TIMEOUT, made).await;
+        let changed = changed.unwrap_or_else(|_| Changed::NotNow("it takes long".into()));
+        tracing::info!(?change, ?changed, "was asked to change the group's membership");
+        changed
+    }
+
+    fn membership(&self) -> Membership {
+        self.view.metrics().membership_config.membership().clone()
+    }
+
+    async fn add(&self, seat: usize, name: &str, address: SocketAddr) -> Changed {
+        let membership = self.membership();
+        let about = Member { name: name.to_owned(), address: address.to_string() };
+        match place_for(&membership, seat, &about) {
+            Place::Free => {}
+            Place::Taken(changed) => return changed,
+        }
+        let node = match self.view.links.who_is_at(seat, address).await {
+            Ok(node) => node,
+            Err(why) => {
+                return Changed::NotNow(format!("no node for seat {seat} answers at {address}: {why}"));
+            }
+        };
+        match self.view.raft.add_learner(node, about, false).await {
+            Ok(_) => Changed::Learning,
+            Err(error) => Changed::NotNow(error.to_string()),
+        }
+    }
+
+    async fn remove(&self, seat: usize) -> Changed {
+        let membership = self.membership();
+        let Some(voters) = only_config(&membership) else { return under_way() };
+        let of_seat = |node: &NodeId| node.seat() == seat;
+        let learners: BTreeSet<NodeId> = membership.learner_ids().filter(of_seat).collect();
+        let staying: BTreeSet<NodeId> = voters.iter().copied().filter(|node| !of_seat(node)).collect();
+        let votes = staying.len() < voters.len();
+        if !votes && learners.is_empty() {
+            return Changed::Done;
+        }
+        if votes {
+            if staying.len() < VOTERS_MIN {
+                let left = staying.len();
+                return Changed::Refused(format!(
+                    "{left} voters would be left, and {VOTERS_MIN} are the fewest that bear the loss of one"
+                ));
+            }
+            let fit = self.fit(&staying).await;
+            if fit <= staying.len() / 2 {
+                return Changed::Refused(format!(
+                    "of the {} voters that would be left only {fit} answer and are up to date: no majority",
+                    staying.len()
+                ));
+            }
+            if self.view.me.seat() == seat {
+                self.hand_over().await;
+                return Changed::NotNow("the leader is to go, and lets another one lead first".into());
+            }
+        }
+        // Learners first: one that is left in the seat would be taken for a node that is being added.
+        if !learners.is_empty() {
+            let forgotten =
+                self.view.raft.change_membership(ChangeMembers::RemoveNodes(learners), true).await;
+            if let Err(error) = forgotten {
+                return Changed::NotNow(error.to_string());
+            }
+        }
+        if votes {
+            let left =
+                self.view.raft.change_membership(ChangeMembers::ReplaceAllVoters(staying), false).await;
+            if let Err(error) = left {
+                return Changed::NotNow(error.to_string());
+            }
+        }
+        Changed::Done
+    }
+
+    /// How many of these answer and have about all of the log: a change that they don't agree to would hold up all others.
+    async fn fit(&self, nodes: &BTreeSet<NodeId>) -> usize {
+        let asked = nodes.iter().map(async |node| {
+            if *node == self.view.me {
+                return true;
+            }
+            let probe = self.view.links.request(*node, Request::Probe(pb::Probe {}));
+            let answers = matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(Reply::Probe(_))));
+            answers && has_caught_up(&self.view.metrics(), *node)
+        });
+        join_all(asked).await.into_iter().filter(|fit| *fit).count()
+    }
+}
+
+fn under_way() -> Changed {
+    Changed::NotNow("another change of the membership is under way".into())
+}
+
+/// The voters, unless a change from some to others is under way.
+fn only_config(membership: &Membership) -> Option<&BTreeSet<NodeId>> {
+    match membership.get_joint_config().as_slice() {
+        [voters] => Some(voters),
+        _ => None,
+    }
+}
+
+enum Place {
+    Free,
+    Taken(Changed),
+}
+
+/// Whether there is a place for a new member.
+fn place_for(membership: &Membership, seat: usize, about: &Member) -> Place {
+    let refused = |why: String| Place::Taken(Changed::Refused(why));
+    let Some(voters) = only_config(membership) else { return Place::Taken(under_way()) };
+    let mut learning = None;
+    for (node, other) in membership.nodes() {
+        let votes = voters.iter().any(|voter| voter.seat() == node.seat());
+        if node.seat() == seat {
+            return match other == about {
+                true if votes => Place::Taken(Changed::Done),
+                true => Place::Taken(Changed::Learning),
+                false => refused(format!("seat {seat} is that of {:?} at {}", other.name, other.address)),
+            };
+        }
+        if other.address == about.address || (other.name == about.name && !about.name.is_empty()) {
+            return refused(format!(
+                "{:?} at {} has seat {} already",
+                other.name,
+                other.address,
+                node.seat()
+            ));
+        }
+        if !votes {
+            learning = Some(other);
+        }
+    }
+    let seats: BTreeSet<usize> = membership.nodes().map(|(node, _)| node.seat()).collect();
+    if seats.len() >= SEATS_MAX {
+        return refused(format!("the group has {} members, and {SEATS_MAX} are the most", seats.len()));
+    }
+    match learning {
+        Some(other) => {
+            refused(format!("{:?} at {} is just being added: one after the other", other.name, other.address))
+        }
+        None => Place::Free,
+    }
+}
+
+pub(crate) fn from_request(request: pb::ChangeSeat) -> Result<SeatChange, String> {
+    // What is no seat here is none anywhere.
+    let seat = usize::try_from(request.seat).ok().filter(|seat| *seat <= usize::from(u16::MAX));
+    let seat = seat.ok_or("no such seat")?;
+    Ok(match request.member {
+        Some(pb::NewMember { name, address }) => {
+            let address = address.parse().map_err(|_| format!("{address:?} is no address"))?;
+            SeatChange::Add { seat, name, address }
+        }
+        None => SeatChange::Remove { seat },
+    })
+}
+
+fn to_pb(change: &SeatChange) -> pb::ChangeSeat {
+    match change {
+        SeatChange::Add { seat, name, address } => pb::ChangeSeat {
+            seat: *seat as u64,
+            member: Some(pb::NewMember { name: name.clone(), address: address.to_string() }),
+        },
+        SeatChange::Remove { seat } => pb::ChangeSeat { seat: *seat as u64, member: None },
+    }
+}
+
+fn from_pb(reply: pb::ChangeSeatReply) -> Changed {
+    match reply.outcome() {
+        PbOutcome::Done => Changed::Done,
+        PbOutcome::Learning => Changed::Learning,
+        PbOutcome::Refused => Changed::Refused(reply.why),
+        PbOutcome::NotNow | PbOutcome::Unspecified => Changed::NotNow(reply.why),
+    }
+}
+
+pub(crate) fn reply(changed: Changed) -> pb::ChangeSeatReply {
+    let (outcome, why) = match changed {
+        Changed::Done => (PbOutcome::Done, String::new()),
+        Changed::Learning => (PbOutcome::Learning, String::new()),
+        Changed::Refused(why) => (PbOutcome::Refused, why),
+        Changed::NotNow(why) => (PbOutcome::NotNow, why),
+    };
+    pb::ChangeSeatReply { outcome: outcome.into(), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn about(seat: u64) -> Member {
+        Member { name: format!("product-{seat}"), address: format!("10.0.0.1:{}", seat + 100) }
+    }
+
+    fn membership(configs: &[&[u64]], learners: &[u64]) -> Membership {
+        let node = |seat: &u64| NodeId::from(seat << 48 | 7);
+        let voters = configs.iter().map(|config| config.iter().map(node).collect()).collect();
+        let all = configs.iter().copied().flatten().chain(learners);
+        Membership::new(voters, all.map(|seat| (node(seat), about(*seat))).collect::<BTreeMap<_, _>>())
+    }
+
+    fn taken(membership: &Membership, seat: usize, about: &Member) -> Option<Changed> {
+        match place_for(membership, seat, about) {
+            Place::Free => None,
+            Place::Taken(changed) => Some(changed),
+        }
+    }
+
+    fn refusal(membership: &Membership, seat: usize, about: &Member) -> String {
+        match taken(membership, seat, about) {
+            Some(Changed::Refused(why)) => why,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_new_seat_is_free_and_what_is_so_already_is_done() {
+        let group = membership(&[&[0, 1, 2]], &[]);
+        assert_eq!(taken(&group, 3, &about(3)), None);
+        assert_eq!(taken(&group, 2, &about(2)), Some(Changed::Done));
+        assert_eq!(taken(&membership(&[&[0, 1, 2]], &[3]), 3, &about(3)), Some(Changed::Learning));
+    }
+
+    #[test]
+    fn what_can_not_be_is_refused_with_the_reason() {
+        let group = membership(&[&[0, 1, 2]], &[]);
+        assert!(refusal(&group, 2, &about(3)).contains("seat 2 is that of \"product-2\" at 10.0.0.1:102"));
+        assert!(refusal(&group, 3, &about(1)).contains("has seat 1 already"));
+        let same_name = Member { address: "10.0.0.9:1".into(), ..about(1) };
+        assert!(refusal(&group, 3, &same_name).contains("has seat 1 already"));
+        let full = membership(&[&[0, 1, 2, 3, 4, 5, 6, 7, 8]], &[]);
+        assert!(refusal(&full, 9, &about(9)).contains("9 are the most"));
+        let busy = membership(&[&[0, 1, 2]], &[3]);
+        assert!(refusal(&busy, 4, &about(4)).contains("\"product-3\" at 10.0.0.1:103 is just being added"));
+    }
+
+    #[test]
+    fn nothing_is_begun_while_a_change_is_under_way() {
+        let joint = membership(&[&[0, 1, 2], &[0, 1, 2, 3]], &[]);
+        assert!(matches!(taken(&joint, 4, &about(4)), Some(Changed::NotNow(_))));
+    }
+
+    #[test]
+    fn wishes_and_what_became_of_them_come_back_as_they_were() {
+        let add =
+            SeatChange::Add { seat: 5, name: "product-6".into(), address: ([10, 0, 0, 1], 7206).into() };
+        for change in [add, SeatChange::Remove { seat: 2 }] {
+            assert_eq!(from_request(to_pb(&change)).unwrap(), change);
+        }
+        for changed in
+            [Changed::Done, Changed::Learning, Changed::Refused("a".into()), Changed::NotNow("b".into())]
+        {
+            assert_eq!(from_pb(reply(changed.clone())), changed);
+        }
+        assert!(from_request(pb::ChangeSeat { seat: 1 << 16, member: None }).is_err());
+        let nowhere = pb::NewMember { name: "x".into(), address: "nowhere".into() };
+        assert!(from_request(pb::ChangeSeat { seat: 1, member: Some(nowhere) }).is_err());
+    }
+}
