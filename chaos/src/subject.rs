@@ -1,6 +1,7 @@
 //! The cluster that is broken: one that chaos started, or one that runs already and goes on afterwards.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agora_cluster::{
@@ -47,7 +48,7 @@ impl SubjectError {
 impl Subject {
     /// The cluster file, as all processes read it.
     #[must_use]
-    pub fn file(&self) -> &ClusterFile {
+    pub fn file(&self) -> Arc<ClusterFile> {
         match self {
             Subject::Own(cluster) => cluster.file(),
             Subject::Running(cluster) => cluster.file(),
@@ -57,7 +58,7 @@ impl Subject {
     /// Where clients find it.
     #[must_use]
     pub fn endpoints(&self) -> Endpoints {
-        Endpoints::of(self.file())
+        Endpoints::of(&self.file())
     }
 
     /// Where its processes' logs are.

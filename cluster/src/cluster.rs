@@ -1,5 +1,6 @@
 //! A running cluster: all of its processes that belong on this machine, started, steered, asked and stopped together.
 
+mod members;
 mod replace;
 
 use std::fs::{DirBuilder, File};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use agora_process::{ClusterFile, FreePorts, Role};
 use futures::future::{join_all, try_join_all};
 use nix::sys::signal::Signal;
+use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -38,9 +40,14 @@ pub struct Cluster {
 
 #[derive(Debug)]
 struct Inner {
-    file: ClusterFile,
+    /// Another one when nodes are added or removed; so are the processes.
+    file: RwLock<Arc<ClusterFile>>,
     logs: PathBuf,
-    processes: Vec<Process>,
+    processes: RwLock<Vec<Arc<Process>>>,
+    /// Tells when there are other processes.
+    changes: watch::Sender<()>,
+    /// Held while nodes are added or removed.
+    changing: tokio::sync::Mutex<()>,
     prober: Prober,
     _lock: File,
     _ports: Option<Arc<FreePorts>>,
@@ -54,7 +61,7 @@ impl Cluster {
     pub async fn start(options: StartOptions) -> Result<Cluster, ClusterError> {
         let cluster = Self::launch(&options).await?;
         let ready = async {
-            let own: Vec<&Process> = cluster.own().collect();
+            let own = cluster.own();
             try_join_all(own.iter().map(|process| process.start())).await?;
             cluster.wait_for(&own, options.ready_within).await
         };
@@ -75,6 +82,7 @@ impl Cluster {
     async fn launch(options: &StartOptions) -> Result<Cluster, ClusterError> {
         let mut file = options.file.clone();
         file.data = std::path::absolute(&file.data).map_err(ClusterError::io("find", &file.data))?;
+        file = members::with_remembered_changes(file);
         file.validate()?;
         let data = file.data.clone();
         let here = || file.processes().filter(|(_, _, address)| plan::is_local(*address));
@@ -104,40 +112,47 @@ impl Cluster {
             address,
             program: program.clone(),
             config: if options.views.contains_key(name) { view(name) } else { config.clone() },
+            first_config: None,
             log: log(name),
             place: if plan::is_local(address) { Place::Here } else { Place::Elsewhere },
         };
-        let processes: Vec<Process> = file.processes().map(spec).map(Process::new).collect();
+        let processes: Vec<_> = file.processes().map(spec).map(Process::new).map(Arc::new).collect();
         let own = || processes.iter().map(|process| &process.spec).filter(|spec| spec.place == Place::Here);
         if own().next().is_none() {
             return Err(ClusterError::NothingLocal);
         }
         plan::check_free(own().map(|spec| (spec.name.as_str(), spec.address))).await?;
-        std::fs::write(&config, file.to_toml()?).map_err(ClusterError::io("write", &config))?;
+        members::write_file(&file, &config)?;
         for (name, seen) in &options.views {
             let (seen, path) = (ClusterFile { data: data.clone(), ..seen.clone() }, view(name));
             seen.validate()?;
             std::fs::write(&path, seen.to_toml()?).map_err(ClusterError::io("write", &path))?;
         }
         let inner = Inner {
-            file,
+            file: RwLock::new(Arc::new(file)),
             logs,
-            processes,
+            processes: RwLock::new(processes),
+            changes: watch::Sender::new(()),
+            changing: tokio::sync::Mutex::default(),
             prober: Prober::default(),
             _lock: lock,
             _ports: options.ports.clone(),
         };
         let cluster = Cluster { inner: Arc::new(inner) };
-        logs::keep_bounded(
-            cluster.own().map(|process| process.spec.log.clone()).collect(),
-            Arc::downgrade(&cluster.inner),
-        );
+        for process in cluster.own() {
+            logs::keep_bounded(process.spec.log.clone(), Arc::downgrade(&process));
+        }
         Ok(cluster)
     }
 
     /// The cluster file, as the processes read it.
-    pub fn file(&self) -> &ClusterFile {
-        &self.inner.file
+    pub fn file(&self) -> Arc<ClusterFile> {
+        Arc::clone(&self.inner.file.read())
+    }
+
+    /// Tells when there are other processes than before.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.inner.changes.subscribe()
     }
 
     /// Where the processes' logs are, one file each.
@@ -147,7 +162,7 @@ impl Cluster {
 
     /// Where clients and tools find the cluster.
     pub fn endpoints(&self) -> Endpoints {
-        Endpoints::of(&self.inner.file)
+        Endpoints::of(&self.file())
     }
 
     /// Ends a process at once, as a crash would (SIGKILL), and waits until it is gone. Tells its name, which differs from
@@ -169,8 +184,8 @@ impl Cluster {
 
     /// What a process has logged.
     pub(crate) fn log_of(&self, name: &str) -> Result<String, ClusterError> {
-        let log = &self.named(name)?.spec.log;
-        std::fs::read_to_string(log).map_err(ClusterError::io("read", log))
+        let log = self.named(name)?.spec.log.clone();
+        std::fs::read_to_string(&log).map_err(ClusterError::io("read", &log))
     }
 
     /// Tells a process to stop (SIGTERM) and waits until it has; kills it if it takes too long.
@@ -229,8 +244,8 @@ impl Cluster {
     /// # Errors
     /// One of them ends, or the time runs out.
     pub async fn wait_ready(&self, within: Duration) -> Result<(), ClusterError> {
-        let running = self.own().filter(|process| process.life() != Life::NotStarted);
-        let running: Vec<&Process> = running.filter(|process| !ended(&process.life())).collect();
+        let mut running = self.own();
+        running.retain(|process| process.life() != Life::NotStarted && !ended(&process.life()));
         self.wait_for(&running, within).await
     }
 
@@ -243,7 +258,7 @@ impl Cluster {
         self.wait_for(&processes, within).await
     }
 
-    async fn wait_for(&self, processes: &[&Process], within: Duration) -> Result<(), ClusterError> {
+    async fn wait_for(&self, processes: &[Arc<Process>], within: Duration) -> Result<(), ClusterError> {
         let deadline = Instant::now() + within;
         let outcomes = processes.iter().map(|process| self.wait_for_one(process, deadline));
         // The first process that ends is the news; those that are late because of it are not.
@@ -276,13 +291,9 @@ impl Cluster {
 
     /// What is known of each process now.
     pub async fn status(&self, checksums: Checksums) -> ClusterStatus {
-        let processes =
-            join_all(self.inner.processes.iter().map(|process| self.status_of(process, checksums))).await;
-        ClusterStatus {
-            cluster: self.inner.file.cluster.clone(),
-            data: self.inner.file.data.clone(),
-            processes,
-        }
+        let (file, processes) = (self.file(), self.processes());
+        let processes = join_all(processes.iter().map(|process| self.status_of(process, checksums))).await;
+        ClusterStatus { cluster: file.cluster.clone(), data: file.data.clone(), processes }
     }
 
     async fn status_of(&self, process: &Process, checksums: Checksums) -> ProcessStatus {
@@ -339,18 +350,19 @@ impl Cluster {
     /// # Errors
     /// No process has that name.
     pub fn watch(&self, name: &str) -> Result<watch::Receiver<Life>, ClusterError> {
-        self.named(name).map(Process::watch)
+        self.named(name).map(|process| process.watch())
     }
 
     /// The names of the processes that belong on this machine.
     pub fn names(&self) -> Vec<String> {
-        self.own().map(|process| process.spec.name.clone()).collect()
+        self.own().iter().map(|process| process.spec.name.clone()).collect()
     }
 
     /// Stops all processes: tells them, and kills those that take too long. Tells the names of these.
     pub async fn stop(&self) -> Vec<String> {
-        let running = self.own().filter(|process| process.life().pid().is_some());
-        let stopped = running.map(async |process| {
+        let mut running = self.own();
+        running.retain(|process| process.life().pid().is_some());
+        let stopped = running.iter().map(async |process| {
             let ended = process.end(GRACE).await;
             if let Err(error) = ended {
                 tracing::error!(%error, process = process.spec.name, "could not stop it");
@@ -361,14 +373,42 @@ impl Cluster {
         join_all(stopped).await.into_iter().flatten().collect()
     }
 
-    fn own(&self) -> impl Iterator<Item = &Process> {
-        self.inner.processes.iter().filter(|process| process.spec.place == Place::Here)
+    fn processes(&self) -> Vec<Arc<Process>> {
+        self.inner.processes.read().clone()
     }
 
-    fn named(&self, name: &str) -> Result<&Process, ClusterError> {
-        let found = self.inner.processes.iter().find(|process| process.spec.name == name);
+    fn own(&self) -> Vec<Arc<Process>> {
+        let mut own = self.processes();
+        own.retain(|process| process.spec.place == Place::Here);
+        own
+    }
+
+    /// Takes a process in, behind the others of its role.
+    fn include(&self, process: &Arc<Process>) {
+        logs::keep_bounded(process.spec.log.clone(), Arc::downgrade(process));
+        let mut processes = self.inner.processes.write();
+        let last = processes.iter().rposition(|other| other.spec.role == process.spec.role);
+        let at = last.map_or(processes.len(), |last| last + 1);
+        processes.insert(at, Arc::clone(process));
+        drop(processes);
+        self.inner.changes.send_replace(());
+    }
+
+    /// Forgets a process: to the cluster it is none any more.
+    fn exclude(&self, name: &str) -> Option<Arc<Process>> {
+        let mut processes = self.inner.processes.write();
+        let at = processes.iter().position(|process| process.spec.name == name)?;
+        let process = processes.remove(at);
+        drop(processes);
+        self.inner.changes.send_replace(());
+        Some(process)
+    }
+
+    fn named(&self, name: &str) -> Result<Arc<Process>, ClusterError> {
+        let processes = self.processes();
+        let found = processes.iter().find(|process| process.spec.name == name);
         let process = found.ok_or_else(|| {
-            let own = self.inner.processes.iter().map(|process| process.spec.name.as_str());
+            let own = processes.iter().map(|process| process.spec.name.as_str());
             let aliases = Alias::ALL.iter().map(|alias| alias.as_str());
             ClusterError::NoSuchProcess {
                 name: name.into(),
@@ -376,16 +416,16 @@ impl Cluster {
             }
         })?;
         if process.spec.place == Place::Here {
-            return Ok(process);
+            return Ok(Arc::clone(process));
         }
         Err(ClusterError::Elsewhere { name: name.into(), address: process.spec.address })
     }
 
-    async fn find(&self, name: &str) -> Result<&Process, ClusterError> {
+    async fn find(&self, name: &str) -> Result<Arc<Process>, ClusterError> {
         self.named(&self.resolve(name).await?)
     }
 
-    async fn running(&self, name: &str) -> Result<&Process, ClusterError> {
+    async fn running(&self, name: &str) -> Result<Arc<Process>, ClusterError> {
         let process = self.find(name).await?;
         match process.life().pid() {
             Some(_) => Ok(process),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agora_process::ClusterFileError;
+use agora_process::{ClusterFileError, Role};
 
 /// Why something could not be done with a cluster.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +113,75 @@ pub enum ClusterError {
         ready: usize,
         /// How many there are.
         members: usize,
+    },
+    /// Only the product group's members can be changed.
+    #[error(
+        "the {role} group's members are fixed: its atomic broadcast is made for a roster of fixed seats. Nodes can be added to the \
+         product database and removed from it; a node of either can be replaced (replace-node)"
+    )]
+    FixedMembers {
+        /// Which group.
+        role: Role,
+    },
+    /// There is room for no more.
+    #[error(
+        "the {role} database has {count} nodes, and more are not allowed: each one more makes each write wait for more disks"
+    )]
+    GroupFull {
+        /// Which group.
+        role: Role,
+        /// How many it has.
+        count: usize,
+    },
+    /// One change of the members at a time.
+    #[error("a node is just being added or removed; one after the other")]
+    ChangeUnderWay,
+    /// The group said no.
+    #[error("{name} can't be {what} its group: {why}")]
+    GroupRefuses {
+        /// The node.
+        name: String,
+        /// What was to be done, as in "added to".
+        what: &'static str,
+        /// Why not.
+        why: String,
+    },
+    /// The group did not say.
+    #[error(
+        "{name} was not {what} its group within {}: {why}. It may still come about; the same again finds out",
+        humantime::format_duration(*waited)
+    )]
+    Undecided {
+        /// The node.
+        name: String,
+        /// What was to be done, as in "added to".
+        what: &'static str,
+        /// For how long.
+        waited: Duration,
+        /// What was said last.
+        why: String,
+    },
+    /// A new node is a member, and has no vote yet.
+    #[error(
+        "{name} was added, and has no vote yet after {}: {says}. It goes on learning; `status` shows when it has caught up, and \
+         `remove-node {name}` takes it away",
+        humantime::format_duration(*waited)
+    )]
+    StillLearning {
+        /// The node.
+        name: String,
+        /// For how long it was waited.
+        waited: Duration,
+        /// What it says.
+        says: String,
+    },
+    /// There is no port for a new node.
+    #[error("none of the {tried} ports above {address} is free")]
+    NoPortAbove {
+        /// The address of the last node.
+        address: SocketAddr,
+        /// How many were tried.
+        tried: u16,
     },
     /// The process must run for this, and doesn't.
     #[error("{name} is not running")]

@@ -39,13 +39,12 @@ fn read_tail(log: &Path, skip: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Keeps the logs below their bound for as long as their owner lives.
-pub(crate) fn keep_bounded<T: Send + Sync + 'static>(logs: Vec<PathBuf>, owner: Weak<T>) {
+/// Keeps a log below its bound for as long as its owner lives.
+pub(crate) fn keep_bounded<T: Send + Sync + 'static>(log: PathBuf, owner: Weak<T>) {
     tokio::spawn(async move {
         while owner.strong_count() > 0 {
-            let logs = logs.clone();
-            let turned =
-                tokio::task::spawn_blocking(move || logs.iter().try_for_each(|log| turn(log, MAX_BYTES)));
+            let log = log.clone();
+            let turned = tokio::task::spawn_blocking(move || turn(&log, MAX_BYTES));
             if let Ok(Err(error)) = turned.await {
                 tracing::warn!(%error, "can't keep the log files below their bound");
             }

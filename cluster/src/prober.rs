@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agora_process::Role;
 use agora_proto::database::database_client::DatabaseClient;
-use agora_proto::database::{StatusReply, StatusRequest};
+use agora_proto::database::{ChangeSeatReply, ChangeSeatRequest, StatusReply, StatusRequest};
 use parking_lot::Mutex;
 use tonic::transport::{Channel, Endpoint};
 
@@ -14,6 +14,8 @@ use tonic::transport::{Channel, Endpoint};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a node may take to compute the checksum of its state.
 const CHECKSUM_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a node may take to bring a wish to its group: somewhat longer than it asks by itself.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(25);
 
 /// Whether a node also computes the checksum of its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +73,21 @@ impl Prober {
             Ok(Err(status)) if status.message().is_empty() => Err(format!("gRPC status {}", status.code())),
             Ok(Err(status)) => Err(status.message().to_owned()),
             Err(_) => Err(no_answer(patience)),
+        }
+    }
+
+    /// Has a database node bring a wish for a change of its group's members to the group.
+    pub async fn change_seat(
+        &self,
+        address: SocketAddr,
+        request: ChangeSeatRequest,
+    ) -> Result<ChangeSeatReply, String> {
+        let mut client = self.node(address)?;
+        match tokio::time::timeout(CHANGE_PATIENCE, client.change_seat(request)).await {
+            Ok(Ok(reply)) => Ok(reply.into_inner()),
+            Ok(Err(status)) if status.message().is_empty() => Err(format!("gRPC status {}", status.code())),
+            Ok(Err(status)) => Err(status.message().to_owned()),
+            Err(_) => Err(no_answer(CHANGE_PATIENCE)),
         }
     }
 

@@ -110,6 +110,8 @@ pub(crate) struct Spec {
     pub address: SocketAddr,
     pub program: PathBuf,
     pub config: PathBuf,
+    /// The cluster file that it reads instead, for as long as there is one.
+    pub first_config: Option<PathBuf>,
     pub log: PathBuf,
     pub place: Place,
 }
@@ -220,13 +222,14 @@ impl Process {
 fn spawn(spec: &Spec) -> io::Result<Child> {
     let log = open_log(&spec.log)?;
     let (called, arguments) = program_of(spec.role);
+    let config = spec.first_config.as_ref().filter(|first| first.exists()).unwrap_or(&spec.config);
     Command::new(&spec.program)
         .arg0(called)
         .args(arguments)
         .arg("--name")
         .arg(&spec.name)
         .arg("--config")
-        .arg(&spec.config)
+        .arg(config)
         .env(LIFELINE_VARIABLE, "1")
         .stdin(Stdio::piped())
         .stdout(log.try_clone()?)

@@ -72,7 +72,7 @@ impl Site {
         change(&mut options.file);
         match Cluster::start(options).await {
             Ok(cluster) => {
-                Ok(Site { file: cluster.file().clone(), hold: Hold::Own(Own { cluster, directory }) })
+                Ok(Site { file: (*cluster.file()).clone(), hold: Hold::Own(Own { cluster, directory }) })
             }
             Err(error) if interrupt.is_cancelled() => Err(error.into()),
             Err(error) => {

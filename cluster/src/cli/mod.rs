@@ -11,7 +11,8 @@ mod up;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use agora_process::Role;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::control::Request;
@@ -42,6 +43,11 @@ enum Command {
     /// Start a database node with an empty data directory, and wait until its group has taken it in as a new member. What it
     /// had is set aside beside it.
     ReplaceNode(NameArgs),
+    /// Add a node to the product database while it runs: it learns what there is, and gets a vote when it has caught up. Waits for
+    /// that. There may be 9. The customer database's nodes are fixed.
+    AddNode(AddNodeArgs),
+    /// Remove a node from the product database while it runs, dead or alive, and stop it. 3 must be left. Its data is set aside.
+    RemoveNode(NameArgs),
     /// Stop the running cluster and its launcher.
     Stop(DataArgs),
     /// Start a cluster of its own, go shopping while processes are killed, and check every promise.
@@ -67,6 +73,35 @@ struct NameArgs {
     name: String,
     #[command(flatten)]
     data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+struct AddNodeArgs {
+    /// Which database.
+    database: Database,
+    /// What the node is to be called [default: the next number, as in `product-6`]
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+/// The databases.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Database {
+    /// Accounts, carts, purchases.
+    Customer,
+    /// Items, stock, feedback.
+    Product,
+}
+
+impl From<Database> for Role {
+    fn from(database: Database) -> Role {
+        match database {
+            Database::Customer => Role::Customer,
+            Database::Product => Role::Product,
+        }
+    }
 }
 
 /// Runs the command line of this program.
@@ -119,6 +154,14 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::ReplaceNode(NameArgs { name, data }) => {
             steer::steer(&data.data, Request::ReplaceNode { name }, "replaced, and taken in").await
+        }
+        Command::AddNode(AddNodeArgs { database, name, data }) => {
+            let request = Request::AddNode { database: database.into(), name };
+            steer::steer_and_tell(&data.data, request, "added, and votes").await
+        }
+        Command::RemoveNode(NameArgs { name, data }) => {
+            let removed = "removed, and stopped; its data is set aside";
+            steer::steer_and_tell(&data.data, Request::RemoveNode { name }, removed).await
         }
         Command::Stop(data) => steer::steer(&data.data, Request::Stop, "stopping").await,
         Command::Demo(args) => demo::demo(args).await,

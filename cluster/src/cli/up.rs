@@ -1,5 +1,6 @@
 //! `up`: starts a cluster and stays until told to stop.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use agora_process::{ClusterFile, shutdown_signal};
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::cli::out;
 use crate::cluster::Cluster;
@@ -135,23 +137,41 @@ async fn announce(cluster: &Cluster, took: Duration, json: bool) -> anyhow::Resu
         out::line(&format!("  {:<18} {}", "on other machines", elsewhere.join(" ")));
     }
     out::line(
-        "\nCtrl-C stops everything. From another terminal: status, kill, pause, resume, restart, replace-node.",
+        "\nCtrl-C stops everything. From another terminal: status, kill, pause, resume, restart, replace-node,\nadd-node, remove-node.",
     );
     Ok(())
 }
 
 /// Says so when a process ends that nobody told to.
 fn report_deaths(cluster: &Cluster) {
-    for name in cluster.names() {
-        let Ok(mut life) = cluster.watch(&name) else { continue };
-        let log = cluster.logs().join(format!("{name}.log"));
-        tokio::spawn(async move {
-            while life.changed().await.is_ok() {
-                if let Life::Down { how, wanted: Wanted::No } = &*life.borrow_and_update() {
-                    out::note(&format!("{name} ended by itself ({how}); its log is {}", log.display()));
+    let cluster = cluster.clone();
+    tokio::spawn(async move {
+        let mut watched = BTreeSet::new();
+        let mut changes = cluster.changes();
+        loop {
+            let names: BTreeSet<String> = cluster.names().into_iter().collect();
+            for name in names.difference(&watched) {
+                if let Ok(life) = cluster.watch(name) {
+                    tokio::spawn(report_death(
+                        name.clone(),
+                        life,
+                        cluster.logs().join(format!("{name}.log")),
+                    ));
                 }
             }
-        });
+            watched = names;
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+async fn report_death(name: String, mut life: watch::Receiver<Life>, log: PathBuf) {
+    while life.changed().await.is_ok() {
+        if let Life::Down { how, wanted: Wanted::No } = &*life.borrow_and_update() {
+            out::note(&format!("{name} ended by itself ({how}); its log is {}", log.display()));
+        }
     }
 }
 

@@ -29,7 +29,7 @@ impl Cluster {
             process.end(GRACE).await?;
         }
         plan::check_free([(name.as_str(), process.spec.address)].into_iter()).await?;
-        set_aside(&self.file().data_of(&name))?;
+        set_aside(&self.file().data_of(&name), "replaced")?;
         process.start().await?;
         self.wait_ready_of(&[&name], within).await?;
         Ok(name)
@@ -48,14 +48,14 @@ impl Cluster {
     }
 }
 
-/// Renames a directory to what it was, and the lowest number that is free.
-fn set_aside(directory: &Path) -> Result<(), ClusterError> {
+/// Renames a directory to what it was, why it is set aside, and the lowest number that is free.
+pub(super) fn set_aside(directory: &Path, why: &str) -> Result<(), ClusterError> {
     if !directory.exists() {
         return Ok(());
     }
     let numbered = |number: u32| {
         let mut name = directory.as_os_str().to_owned();
-        name.push(format!(".replaced-{number}"));
+        name.push(format!(".{why}-{number}"));
         PathBuf::from(name)
     };
     let free = (1..=u32::MAX).map(numbered).find(|path| !path.exists());
@@ -71,10 +71,10 @@ mod tests {
     fn a_directory_is_set_aside_under_a_name_that_is_free() {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("customer-1");
-        set_aside(&directory).unwrap();
+        set_aside(&directory, "replaced").unwrap();
         for number in 1..=2 {
             std::fs::create_dir(&directory).unwrap();
-            set_aside(&directory).unwrap();
+            set_aside(&directory, "replaced").unwrap();
             assert!(!directory.exists());
             assert!(root.path().join(format!("customer-1.replaced-{number}")).is_dir());
         }

@@ -9,6 +9,7 @@ mod server;
 
 use std::path::{Path, PathBuf};
 
+use agora_process::Role;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::run_directory;
@@ -61,6 +62,21 @@ pub enum Request {
     /// Start a database node with an empty data directory, and wait until its group has taken it in.
     #[serde(rename = "replace-node")]
     ReplaceNode {
+        /// Its name, or an alias.
+        name: String,
+    },
+    /// Add a node to a database, and wait until it has caught up and votes.
+    #[serde(rename = "add-node")]
+    AddNode {
+        /// Which database.
+        database: Role,
+        /// What it is to be called, if that matters.
+        #[serde(default)]
+        name: Option<String>,
+    },
+    /// Remove a database node: its group lets it go, it is stopped, and what it had is set aside.
+    #[serde(rename = "remove-node")]
+    RemoveNode {
         /// Its name, or an alias.
         name: String,
     },

@@ -35,8 +35,8 @@ impl RunningCluster {
 
     /// The cluster file, as its processes read it.
     #[must_use]
-    pub fn file(&self) -> &ClusterFile {
-        &self.file
+    pub fn file(&self) -> Arc<ClusterFile> {
+        Arc::clone(&self.file)
     }
 
     /// What is known of each process now.

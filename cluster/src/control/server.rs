@@ -23,6 +23,8 @@ const CALLERS_MAX: usize = 16;
 const RESTART_WITHIN: Duration = Duration::from_secs(15);
 /// How long a node with an empty directory may take to be brought up to date and taken in.
 const REPLACE_WITHIN: Duration = Duration::from_secs(120);
+/// How long a new node may take to be brought up to date and to have a vote.
+const ADD_WITHIN: Duration = Duration::from_secs(120);
 
 /// Serves until the token is cancelled; a caller's wish to stop cancels it.
 ///
@@ -92,6 +94,8 @@ async fn carry_out(cluster: &Cluster, request: Request) -> Response {
         Request::Start { name } => cluster.restart(&name).await,
         Request::Restart { name } => restart(cluster, &name).await,
         Request::ReplaceNode { name } => cluster.replace_node(&name, REPLACE_WITHIN).await,
+        Request::AddNode { database, name } => cluster.add_node(database, name, ADD_WITHIN).await,
+        Request::RemoveNode { name } => cluster.remove_node(&name).await,
         Request::Stop => Ok(cluster.file().cluster.clone()),
     };
     done.map_or_else(|error| Response::Error(error.to_string()), Response::Done)

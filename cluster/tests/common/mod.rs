@@ -23,12 +23,17 @@ pub fn small_cluster(data: &Path) -> ClusterFile {
 
 /// So many customer nodes, and one process of each other role.
 pub fn small_cluster_with(customer_nodes: usize, data: &Path) -> ClusterFile {
+    small_cluster_of(customer_nodes, 1, data)
+}
+
+/// So many customer and product nodes, and one process of each other role.
+pub fn small_cluster_of(customer_nodes: usize, product_nodes: usize, data: &Path) -> ClusterFile {
     let options = StartOptions::standard(data, Ports::Free).unwrap();
     let mut file = options.file;
     // The ports are this test's until its process ends.
     std::mem::forget(options.ports);
     file.customer.truncate(customer_nodes);
-    file.product.truncate(1);
+    file.product.truncate(product_nodes);
     file.buyer.truncate(1);
     file.seller.truncate(1);
     file

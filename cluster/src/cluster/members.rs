@@ -1,0 +1,348 @@
+//! Adding nodes to the product database and taking them away, while the cluster runs.
+//!
+//! Whether a node belongs to the database is decided by the database's group alone (`db-node/group/src/raft/roster.rs`); it is
+//! asked over any of its nodes. What the launcher does is to start and stop the process, and to write down in the cluster file
+//! what the group has said. A new node is started with a file that names it, while the cluster's own file does so only once the
+//! group has taken it in as a learner; a node that goes is left out of the file as soon as the group has let it go. So whenever
+//! the launcher dies, the file says of nobody that he is a member who never was.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agora_process::{ClusterFile, DATABASE_NODES_MAX, Endpoint, Role};
+use agora_proto::database::ChangeSeatRequest;
+use agora_proto::database::change_seat_reply::Outcome;
+use tokio::time::{Instant, sleep};
+
+use super::replace::set_aside;
+use super::{Cluster, GRACE, run_directory};
+use crate::error::ClusterError;
+use crate::plan;
+use crate::prober::Checksums;
+use crate::process::{Life, Place, Process, Spec};
+
+/// A pause before the group is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// How long a new process may take to listen.
+const LISTENS_WITHIN: Duration = Duration::from_secs(30);
+/// How long the group may take to decide.
+const DECIDES_WITHIN: Duration = Duration::from_secs(60);
+/// How long it may take to take back what was asked for, when something goes wrong.
+const WITHDRAWN_WITHIN: Duration = Duration::from_secs(10);
+/// So many ports above the last node's are tried.
+const PORTS_TRIED: u16 = 200;
+
+impl Cluster {
+    /// Adds a node to the product database: starts it with an empty data directory, has the group take it in, and waits until it
+    /// has caught up and has a vote. Tells its name.
+    ///
+    /// # Errors
+    /// It is the other database, whose members are fixed; there are as many nodes as there may be; the name is taken; the process
+    /// can't be started; the group refuses, and then nothing is left of it; or it takes too long, and the group goes on with it.
+    pub async fn add_node(
+        &self,
+        role: Role,
+        name: Option<String>,
+        within: Duration,
+    ) -> Result<String, ClusterError> {
+        check_changeable(role)?;
+        let _one_at_a_time = self.inner.changing.try_lock().map_err(|_| ClusterError::ChangeUnderWay)?;
+        let until = Instant::now() + within;
+        let file = self.file();
+        let count = file.product.len();
+        if count >= DATABASE_NODES_MAX {
+            return Err(ClusterError::GroupFull { role, count });
+        }
+        let name = name.unwrap_or_else(|| next_name(&file));
+        let address = next_address(&file)?;
+        let (with_it, seat) = file.with_product_node(Endpoint { name: name.clone(), address });
+        with_it.validate()?;
+        plan::check_free([(name.as_str(), address)].into_iter()).await?;
+        let first_config = run_directory(&file.data).join(format!("{name}.joining.toml"));
+        write_file(&with_it, &first_config)?;
+        set_aside(&file.data_of(&name), "replaced")?;
+        let process = Arc::new(Process::new(self.spec_of_new(&file, &name, address, &first_config)?));
+        self.include(&process);
+        let request =
+            ChangeSeatRequest { seat: seat as u64, name: name.clone(), address: address.to_string() };
+        let taken_in = async {
+            process.start().await?;
+            self.wait_listening(&process).await?;
+            self.ask_group(&name, "added to", request, DECIDES_WITHIN).await
+        };
+        if let Err(error) = taken_in.await {
+            self.withdraw(&process, seat).await;
+            std::fs::remove_file(&first_config).ok();
+            return Err(error);
+        }
+        self.write(with_it)?;
+        std::fs::remove_file(&first_config).ok();
+        let waited = until.saturating_duration_since(Instant::now());
+        match self.wait_for(&[process], waited).await {
+            Err(ClusterError::NotReady { missing, .. }) => {
+                Err(ClusterError::StillLearning { name, waited: within, says: missing.join("; ") })
+            }
+            other => other.map(|()| name),
+        }
+    }
+
+    /// Removes a node from the product database: has the group let it go, if it is dead, too, then stops it and sets its data
+    /// directory aside. Tells its name.
+    ///
+    /// # Errors
+    /// It is no node of the product database, or the group refuses: then nothing has happened. Or the group does not decide in time.
+    pub async fn remove_node(&self, name: &str) -> Result<String, ClusterError> {
+        let _one_at_a_time = self.inner.changing.try_lock().map_err(|_| ClusterError::ChangeUnderWay)?;
+        let file = self.file();
+        let known = file.processes().find(|(_, other, _)| *other == name).map(|(_, name, _)| name.to_owned());
+        let name = match known {
+            // On another machine, too: that may be gone for good.
+            Some(name) => name,
+            None => self.resolve(name).await?,
+        };
+        let role = file.processes().find(|(_, other, _)| *other == name).map(|(role, ..)| role);
+        match role {
+            Some(role @ (Role::Customer | Role::Product)) => check_changeable(role)?,
+            _ => return Err(ClusterError::NotADatabase { name }),
+        }
+        let seat = file.product_seats().into_iter().find(|(_, node)| node.name == name);
+        let Some((seat, _)) = seat else { return Err(ClusterError::NotADatabase { name }) };
+        let request = ChangeSeatRequest { seat: seat as u64, ..ChangeSeatRequest::default() };
+        self.ask_group(&name, "removed from", request, DECIDES_WITHIN).await?;
+        self.write(file.without_product_node(&name))?;
+        if let Some(process) = self.exclude(&name)
+            && process.spec.place == Place::Here
+        {
+            if process.life().pid().is_some() {
+                process.end(GRACE).await?;
+            }
+            set_aside(&file.data_of(&name), "removed")?;
+        }
+        Ok(name)
+    }
+
+    /// Takes back what was begun for a node that could not be added.
+    async fn withdraw(&self, process: &Process, seat: usize) {
+        let name = &process.spec.name;
+        // The group may have taken it in, and the answer got lost.
+        let request = ChangeSeatRequest { seat: seat as u64, ..ChangeSeatRequest::default() };
+        if let Err(error) = self.ask_group(name, "removed from", request, WITHDRAWN_WITHIN).await {
+            tracing::warn!(%error, "a node that was not added may be left in the group as a learner");
+        }
+        self.exclude(name);
+        if let Err(error) = process.end(GRACE).await {
+            tracing::error!(%error, "could not stop it");
+        }
+        if let Err(error) = set_aside(&self.file().data_of(name), "not-added") {
+            tracing::error!(%error, "could not set its data aside");
+        }
+    }
+
+    fn spec_of_new(
+        &self,
+        file: &ClusterFile,
+        name: &str,
+        address: SocketAddr,
+        first_config: &Path,
+    ) -> Result<Spec, ClusterError> {
+        let program = self.own().first().map(|process| process.spec.program.clone());
+        Ok(Spec {
+            name: name.to_owned(),
+            role: Role::Product,
+            address,
+            program: program.ok_or(ClusterError::NothingLocal)?,
+            config: file.data.join("cluster.toml"),
+            first_config: Some(first_config.to_owned()),
+            log: self.logs().join(format!("{name}.log")),
+            place: Place::Here,
+        })
+    }
+
+    /// Waits until a process answers, ready or not.
+    async fn wait_listening(&self, process: &Process) -> Result<(), ClusterError> {
+        let until = Instant::now() + LISTENS_WITHIN;
+        loop {
+            let Spec { name, address, .. } = &process.spec;
+            let Err(why) = self.inner.prober.node_status(*address, Checksums::Skip).await else {
+                return Ok(());
+            };
+            if matches!(process.life(), Life::Down { .. }) {
+                return Err(super::died_at_start(process));
+            }
+            if Instant::now() >= until {
+                let missing = vec![format!("{name}: {why}")];
+                return Err(ClusterError::NotReady { waited: LISTENS_WITHIN, missing });
+            }
+            sleep(ASK_AGAIN).await;
+        }
+    }
+
+    /// Asks one node of the product group after the other, until one tells what the group has decided.
+    async fn ask_group(
+        &self,
+        name: &str,
+        what: &'static str,
+        request: ChangeSeatRequest,
+        within: Duration,
+    ) -> Result<(), ClusterError> {
+        let until = Instant::now() + within;
+        let mut last = "none of its nodes runs".to_owned();
+        loop {
+            for node in self.processes() {
+                let runs = matches!(node.life(), Life::Up { .. }) || node.spec.place == Place::Elsewhere;
+                if node.spec.role != Role::Product || node.spec.name == name || !runs {
+                    continue;
+                }
+                let reply = match self.inner.prober.change_seat(node.spec.address, request.clone()).await {
+                    Ok(reply) => reply,
+                    Err(why) => {
+                        last = format!("{}: {why}", node.spec.name);
+                        continue;
+                    }
+                };
+                match reply.outcome() {
+                    Outcome::Done | Outcome::Learning => return Ok(()),
+                    Outcome::Refused => {
+                        return Err(ClusterError::GroupRefuses {
+                            name: name.to_owned(),
+                            what,
+                            why: reply.why,
+                        });
+                    }
+                    Outcome::NotNow | Outcome::Unspecified => last = reply.why,
+                }
+                if Instant::now() >= until {
+                    break;
+                }
+            }
+            if Instant::now() >= until {
+                return Err(ClusterError::Undecided {
+                    name: name.to_owned(),
+                    what,
+                    waited: within,
+                    why: last,
+                });
+            }
+            sleep(ASK_AGAIN).await;
+        }
+    }
+
+    /// From now on the cluster is this one, also if it is started again from its data.
+    fn write(&self, file: ClusterFile) -> Result<(), ClusterError> {
+        write_file(&file, &file.data.join("cluster.toml"))?;
+        *self.inner.file.write() = Arc::new(file);
+        Ok(())
+    }
+}
+
+fn check_changeable(role: Role) -> Result<(), ClusterError> {
+    match role {
+        Role::Product => Ok(()),
+        role => Err(ClusterError::FixedMembers { role }),
+    }
+}
+
+/// Writes the file so that whoever reads it finds the old one or the new one.
+pub(super) fn write_file(file: &ClusterFile, path: &Path) -> Result<(), ClusterError> {
+    let text = file.to_toml()?;
+    let new = path.with_extension("toml.new");
+    let write = || -> std::io::Result<()> {
+        let mut written = std::fs::File::create(&new)?;
+        std::io::Write::write_all(&mut written, text.as_bytes())?;
+        written.sync_all()?;
+        std::fs::rename(&new, path)?;
+        match path.parent() {
+            Some(directory) => std::fs::File::open(directory)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    write().map_err(ClusterError::io("write", path))
+}
+
+/// What a data directory's own file says of product nodes that were added or removed since the given one was written.
+pub(super) fn with_remembered_changes(given: ClusterFile) -> ClusterFile {
+    let Ok(own) = ClusterFile::read(&given.data.join("cluster.toml")) else { return given };
+    if own.cluster != given.cluster || own.seats.changes <= given.seats.changes {
+        return given;
+    }
+    let address = |node: &Endpoint| {
+        let named = given.product.iter().find(|other| other.name == node.name);
+        named.map_or(node.address, |other| other.address)
+    };
+    let node = |node: &Endpoint| Endpoint { name: node.name.clone(), address: address(node) };
+    let product = own.product.iter().map(node).collect();
+    ClusterFile { product, seats: own.seats, ..given }
+}
+
+/// The one after the highest that there is, or was.
+fn next_name(file: &ClusterFile) -> String {
+    let number = |node: &Endpoint| node.name.strip_prefix("product-")?.parse::<usize>().ok();
+    let highest = file.product.iter().filter_map(number).max().unwrap_or_default();
+    format!("product-{}", highest.max(file.seats.next).max(file.product.len()) + 1)
+}
+
+/// The next port that is free, where the last of the product nodes on this machine is.
+fn next_address(file: &ClusterFile) -> Result<SocketAddr, ClusterError> {
+    let local = file.product.iter().map(|node| node.address).filter(|address| plan::is_local(*address));
+    let last = local.max_by_key(SocketAddr::port).ok_or(ClusterError::NothingLocal)?;
+    let taken = |address: SocketAddr| file.processes().any(|(_, _, other)| other == address);
+    let candidates = (1..=PORTS_TRIED).filter_map(|more| last.port().checked_add(more));
+    candidates
+        .map(|port| SocketAddr::new(last.ip(), port))
+        .find(|address| !taken(*address) && std::net::TcpListener::bind(*address).is_ok())
+        .ok_or(ClusterError::NoPortAbove { address: last, tried: PORTS_TRIED })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::standard;
+
+    fn file(data: &Path) -> ClusterFile {
+        standard(20_000, data.to_owned()).unwrap()
+    }
+
+    fn node(name: &str, port: u16) -> Endpoint {
+        Endpoint { name: name.into(), address: ([127, 0, 0, 1], port).into() }
+    }
+
+    #[test]
+    fn names_are_not_given_twice() {
+        let file = file(Path::new("data"));
+        assert_eq!(next_name(&file), "product-6");
+        let (more, _) = file.with_product_node(node("product-6", 1));
+        assert_eq!(next_name(&more), "product-7");
+        assert_eq!(next_name(&more.without_product_node("product-6")), "product-7");
+        assert_eq!(next_name(&file.without_product_node("product-2")), "product-6");
+    }
+
+    #[test]
+    fn the_next_address_is_a_free_one_above_those_of_the_others() {
+        let mut file = file(Path::new("data"));
+        file.buyer[0].address.set_port(20_206);
+        let _held = std::net::TcpListener::bind("127.0.0.1:20207");
+        assert!(next_address(&file).unwrap().port() >= 20_208);
+    }
+
+    #[test]
+    fn a_cluster_goes_on_with_the_nodes_that_it_had_and_a_newer_file_counts() {
+        let data = tempfile::tempdir().unwrap();
+        let first = file(data.path());
+        assert_eq!(with_remembered_changes(first.clone()), first, "there is nothing yet");
+        let (changed, _) = first.with_product_node(node("product-6", 20_299));
+        let changed = changed.without_product_node("product-2");
+        write_file(&changed, &data.path().join("cluster.toml")).unwrap();
+        assert_eq!(with_remembered_changes(first.clone()), changed);
+        let (newer, _) = changed.with_product_node(node("product-7", 20_300));
+        assert_eq!(with_remembered_changes(newer.clone()), newer);
+        // With other ports, those that the given file names are where it says.
+        let moved = ClusterFile { product: standard(21_000, "data".into()).unwrap().product, ..first };
+        let moved = with_remembered_changes(moved);
+        assert_eq!(moved.product[1], node("product-3", 21_203));
+        assert_eq!(moved.product[4], node("product-6", 20_299));
+        let another = ClusterFile { cluster: "another".into(), ..file(data.path()) };
+        assert_eq!(with_remembered_changes(another.clone()), another);
+    }
+}
