@@ -12,8 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agora_process::{ClusterFile, DATABASE_NODES_MAX, Endpoint, Role};
-use agora_proto::database::ChangeSeatRequest;
 use agora_proto::database::change_seat_reply::Outcome;
+use agora_proto::database::status_reply::Group;
+use agora_proto::database::{ChangeSeatRequest, RaftMember, StatusReply};
+use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::replace::set_aside;
@@ -55,9 +57,8 @@ impl Cluster {
         if count >= DATABASE_NODES_MAX {
             return Err(ClusterError::GroupFull { role, count });
         }
-        let name = name.unwrap_or_else(|| next_name(&file));
         let address = next_address(&file)?;
-        let (with_it, seat) = file.with_product_node(Endpoint { name: name.clone(), address });
+        let New { name, seat, file: with_it } = new_node(&file, &self.known_members().await, name, address);
         with_it.validate()?;
         plan::check_free([(name.as_str(), address)].into_iter()).await?;
         let first_config = run_directory(&file.data).join(format!("{name}.joining.toml"));
@@ -65,15 +66,13 @@ impl Cluster {
         set_aside(&file.data_of(&name), "replaced")?;
         let process = Arc::new(Process::new(self.spec_of_new(&file, &name, address, &first_config)?));
         self.include(&process);
-        let request =
-            ChangeSeatRequest { seat: seat as u64, name: name.clone(), address: address.to_string() };
         let taken_in = async {
             process.start().await?;
             self.wait_listening(&process).await?;
-            self.ask_group(&name, "added to", request, DECIDES_WITHIN).await
+            self.ask_to_add(&process, seat).await
         };
         if let Err(error) = taken_in.await {
-            self.withdraw(&process, seat).await;
+            self.discard(&process).await;
             std::fs::remove_file(&first_config).ok();
             return Err(error);
         }
@@ -109,7 +108,8 @@ impl Cluster {
         }
         let seat = file.product_seats().into_iter().find(|(_, node)| node.name == name);
         let Some((seat, _)) = seat else { return Err(ClusterError::NotADatabase { name }) };
-        let request = ChangeSeatRequest { seat: seat as u64, ..ChangeSeatRequest::default() };
+        let request =
+            ChangeSeatRequest { seat: seat as u64, name: name.clone(), address: String::new(), remove: true };
         self.ask_group(&name, "removed from", request, DECIDES_WITHIN).await?;
         self.write(file.without_product_node(&name))?;
         if let Some(process) = self.exclude(&name)
@@ -123,14 +123,25 @@ impl Cluster {
         Ok(name)
     }
 
-    /// Takes back what was begun for a node that could not be added.
-    async fn withdraw(&self, process: &Process, seat: usize) {
-        let name = &process.spec.name;
-        // The group may have taken it in, and the answer got lost.
-        let request = ChangeSeatRequest { seat: seat as u64, ..ChangeSeatRequest::default() };
-        if let Err(error) = self.ask_group(name, "removed from", request, WITHDRAWN_WITHIN).await {
-            tracing::warn!(%error, "a node that was not added may be left in the group as a learner");
+    /// Has the group take a new node in. If the group does not say that it has, and may have, that is taken back.
+    async fn ask_to_add(&self, process: &Process, seat: usize) -> Result<(), ClusterError> {
+        let Spec { name, address, .. } = &process.spec;
+        let (seat, address) = (seat as u64, address.to_string());
+        let request = ChangeSeatRequest { seat, name: name.clone(), address, remove: false };
+        let asked = self.ask_group(name, "added to", request.clone(), DECIDES_WITHIN).await;
+        // What was refused has not happened: whoever has the seat is somebody else.
+        if let Err(ClusterError::Undecided { .. }) = &asked {
+            let request = ChangeSeatRequest { remove: true, ..request };
+            if let Err(error) = self.ask_group(name, "removed from", request, WITHDRAWN_WITHIN).await {
+                tracing::warn!(%error, "a node that was not added may be left in the group as a learner");
+            }
         }
+        asked
+    }
+
+    /// Stops a node that could not be added, and sets its data aside.
+    async fn discard(&self, process: &Process) {
+        let name = &process.spec.name;
         self.exclude(name);
         if let Err(error) = process.end(GRACE).await {
             tracing::error!(%error, "could not stop it");
@@ -138,6 +149,19 @@ impl Cluster {
         if let Err(error) = set_aside(&self.file().data_of(name), "not-added") {
             tracing::error!(%error, "could not set its data aside");
         }
+    }
+
+    /// Who has a seat in the product group, by what any of its nodes says: others may have changed that, with other files.
+    async fn known_members(&self) -> Vec<RaftMember> {
+        let nodes = self.processes().into_iter().filter(|node| node.spec.role == Role::Product);
+        let statuses = join_all(
+            nodes.map(async |node| self.inner.prober.node_status(node.spec.address, Checksums::Skip).await),
+        );
+        let members = |status: StatusReply| match status.group {
+            Some(Group::Raft(raft)) => raft.members,
+            _ => Vec::new(),
+        };
+        statuses.await.into_iter().flatten().flat_map(members).collect()
     }
 
     fn spec_of_new(
@@ -276,6 +300,32 @@ pub(super) fn with_remembered_changes(given: ClusterFile) -> ClusterFile {
     ClusterFile { product, seats: own.seats, ..given }
 }
 
+/// A node that is to be added.
+struct New {
+    name: String,
+    seat: usize,
+    /// The cluster's file with it.
+    file: ClusterFile,
+}
+
+/// What a new node at this address is called, and its seat: above all that this file and the group's nodes know of. If the
+/// group has a member at this address, where nobody listens, an earlier attempt was cut short after the group had agreed:
+/// that one is gone on with.
+fn new_node(file: &ClusterFile, known: &[RaftMember], name: Option<String>, address: SocketAddr) -> New {
+    let seat_of = |member: &RaftMember| usize::try_from(member.seat).unwrap_or_default();
+    let free = known.iter().map(|member| seat_of(member) + 1).max().unwrap_or_default();
+    let begun = known.iter().find(|member| {
+        member.address == address.to_string() && name.as_ref().is_none_or(|name| member.name == *name)
+    });
+    let mut from = file.clone();
+    from.seats.next = from.seats.next.max(begun.map_or(free, seat_of));
+    let begun = begun.map(|member| member.name.clone()).filter(|name| !name.is_empty());
+    let name = begun.or(name).unwrap_or_else(|| next_name(&from));
+    let (mut file, seat) = from.with_product_node(Endpoint { name: name.clone(), address });
+    file.seats.next = file.seats.next.max(free);
+    New { name, seat, file }
+}
+
 /// The one after the highest that there is, or was.
 fn next_name(file: &ClusterFile) -> String {
     let number = |node: &Endpoint| node.name.strip_prefix("product-")?.parse::<usize>().ok();
@@ -316,6 +366,32 @@ mod tests {
         assert_eq!(next_name(&more), "product-7");
         assert_eq!(next_name(&more.without_product_node("product-6")), "product-7");
         assert_eq!(next_name(&file.without_product_node("product-2")), "product-6");
+    }
+
+    #[test]
+    fn a_new_node_gets_a_seat_that_nobody_has_whoever_added_the_others() {
+        let file = file(Path::new("data"));
+        let address: SocketAddr = ([127, 0, 0, 1], 20_299).into();
+        let planned = |known: &[RaftMember], name: Option<&str>| {
+            let New { name, seat, file } = new_node(&file, known, name.map(str::to_owned), address);
+            file.validate().unwrap();
+            (name, seat, file.seats.next)
+        };
+        let member = |seat: u64, at: &str| RaftMember {
+            seat,
+            name: format!("product-{}", seat + 1),
+            address: at.into(),
+            votes: true,
+        };
+        assert_eq!(planned(&[], None), ("product-6".into(), 5, 6));
+        let others = [member(2, "10.0.0.1:1"), member(6, "10.0.0.1:2")];
+        assert_eq!(planned(&others, None), ("product-8".into(), 7, 8));
+        assert_eq!(planned(&others, Some("spare")), ("spare".into(), 7, 8));
+        // What was begun, and not written down, is gone on with.
+        let begun = [member(5, "127.0.0.1:20299"), member(6, "10.0.0.1:2")];
+        assert_eq!(planned(&begun, None), ("product-6".into(), 5, 7));
+        assert_eq!(planned(&begun, Some("product-6")), ("product-6".into(), 5, 7));
+        assert_eq!(planned(&begun, Some("spare")), ("spare".into(), 7, 8));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use agora_group::raft::Changed;
+use agora_group::raft::{Changed, SeatChange};
 use agora_group::{Failure, GroupHandle, Protocol};
 use raft_group::{Group, add_one, eventually};
 use support::add;
@@ -176,9 +176,13 @@ async fn what_would_leave_a_group_that_can_not_go_on_is_refused() {
     let wrong = group.address(others[0]);
     assert_eq!(group.ask_to_add(others[0], new).await, Changed::Learning);
     serves(&group, new).await;
-    let taken = agora_group::raft::SeatChange::Add { seat: 9, name: "x".into(), address: wrong };
-    let refused = group.running[leader].as_ref().unwrap().running.roster().change(taken).await;
+    let taken = SeatChange::Add { seat: 9, name: "x".into(), address: wrong };
+    let refused = group.ask(leader, taken).await;
     assert!(matches!(&refused, Changed::Refused(why) if why.contains("has seat")), "{refused:?}");
+    // Somebody takes one of those that vote for one of his own, which never got that seat.
+    let mistaken = SeatChange::Remove { seat: new, name: "spare".into(), address: None };
+    let refused = group.ask(others[0], mistaken).await;
+    assert!(matches!(&refused, Changed::Refused(why) if why.contains("is that of")), "{refused:?}");
     assert_eq!(group.ask_to_remove(leader, others[2]).await, Changed::Done);
     let mut left = vec![leader, others[0], new];
     left.sort_unstable();

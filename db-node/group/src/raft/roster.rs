@@ -63,10 +63,14 @@ pub enum SeatChange {
         /// The address of its services.
         address: SocketAddr,
     },
-    /// Nobody shall have it any more.
+    /// Nobody shall have it any more. Who asks may be wrong about whose it is, so that is told.
     Remove {
         /// Which.
         seat: usize,
+        /// The name of the node whose seat it must be.
+        name: String,
+        /// Where that must be, if that matters.
+        address: Option<SocketAddr>,
     },
 }
 
@@ -153,7 +157,7 @@ impl Roster {
             }
             match change {
                 SeatChange::Add { seat, name, address } => self.add(*seat, name, *address).await,
-                SeatChange::Remove { seat } => self.remove(*seat).await,
+                SeatChange::Remove { seat, name, address } => self.remove(*seat, name, *address).await,
             }
         };
         let changed = timeout(STEP_TIMEOUT, made).await;
@@ -185,9 +189,12 @@ impl Roster {
         }
     }
 
-    async fn remove(&self, seat: usize) -> Changed {
+    async fn remove(&self, seat: usize, name: &str, address: Option<SocketAddr>) -> Changed {
         let membership = self.membership();
         let Some(voters) = only_config(&membership) else { return under_way() };
+        if let Some(why) = is_of_another(&membership, seat, name, address) {
+            return Changed::Refused(why);
+        }
         let of_seat = |node: &NodeId| node.seat() == seat;
         let learners: BTreeSet<NodeId> = membership.learner_ids().filter(of_seat).collect();
         let staying: BTreeSet<NodeId> = voters.iter().copied().filter(|node| !of_seat(node)).collect();
@@ -301,27 +308,53 @@ fn place_for(membership: &Membership, seat: usize, about: &Member) -> Place {
     }
 }
 
-pub(crate) fn from_request(request: pb::ChangeSeat) -> Result<SeatChange, String> {
-    // What is no seat here is none anywhere.
-    let seat = usize::try_from(request.seat).ok().filter(|seat| *seat <= usize::from(u16::MAX));
-    let seat = seat.ok_or("no such seat")?;
-    Ok(match request.member {
-        Some(pb::NewMember { name, address }) => {
-            let address = address.parse().map_err(|_| format!("{address:?} is no address"))?;
-            SeatChange::Add { seat, name, address }
+/// Why nobody may be removed from a seat: it is that of another node than was thought. One that joined before members had
+/// names is known by its seat alone, unless an address is given.
+fn is_of_another(
+    membership: &Membership,
+    seat: usize,
+    name: &str,
+    address: Option<SocketAddr>,
+) -> Option<String> {
+    let address = address.map(|address| address.to_string());
+    let is_meant = |other: &Member| match &address {
+        Some(address) => other.name == name && other.address == *address,
+        None => other.name == name || other.name.is_empty(),
+    };
+    let mut of_seat = membership.nodes().filter(|(node, _)| node.seat() == seat);
+    let (_, other) = of_seat.find(|(_, other)| !is_meant(other))?;
+    Some(format!("seat {seat} is that of {:?} at {}", other.name, other.address))
+}
+
+impl SeatChange {
+    /// A wish as it came over the network.
+    ///
+    /// # Errors
+    /// It makes no sense; tells why.
+    pub fn parse(seat: u64, name: String, address: &str, remove: bool) -> Result<SeatChange, String> {
+        // What is no seat here is none anywhere.
+        let seat = u16::try_from(seat).map(usize::from).map_err(|_| format!("there is no seat {seat}"))?;
+        let parsed = || address.parse().map_err(|_| format!("{address:?} is no address"));
+        if !remove {
+            return Ok(SeatChange::Add { seat, name, address: parsed()? });
         }
-        None => SeatChange::Remove { seat },
-    })
+        let address = if address.is_empty() { None } else { Some(parsed()?) };
+        Ok(SeatChange::Remove { seat, name, address })
+    }
+}
+
+pub(crate) fn from_request(request: pb::ChangeSeat) -> Result<SeatChange, String> {
+    let pb::ChangeSeat { seat, name, address, remove } = request;
+    SeatChange::parse(seat, name, &address, remove)
 }
 
 fn to_pb(change: &SeatChange) -> pb::ChangeSeat {
-    match change {
-        SeatChange::Add { seat, name, address } => pb::ChangeSeat {
-            seat: *seat as u64,
-            member: Some(pb::NewMember { name: name.clone(), address: address.to_string() }),
-        },
-        SeatChange::Remove { seat } => pb::ChangeSeat { seat: *seat as u64, member: None },
-    }
+    let (seat, name, address, remove) = match change {
+        SeatChange::Add { seat, name, address } => (seat, name, Some(address), false),
+        SeatChange::Remove { seat, name, address } => (seat, name, address.as_ref(), true),
+    };
+    let address = address.map(SocketAddr::to_string).unwrap_or_default();
+    pb::ChangeSeat { seat: *seat as u64, name: name.clone(), address, remove }
 }
 
 fn from_pb(reply: pb::ChangeSeatReply) -> Changed {
@@ -405,7 +438,8 @@ mod tests {
     fn wishes_and_what_became_of_them_come_back_as_they_were() {
         let add =
             SeatChange::Add { seat: 5, name: "product-6".into(), address: ([10, 0, 0, 1], 7206).into() };
-        for change in [add, SeatChange::Remove { seat: 2 }] {
+        let remove = |address| SeatChange::Remove { seat: 2, name: "product-3".into(), address };
+        for change in [add, remove(None), remove(Some(([10, 0, 0, 1], 7203).into()))] {
             assert_eq!(from_request(to_pb(&change)).unwrap(), change);
         }
         for changed in
@@ -413,8 +447,41 @@ mod tests {
         {
             assert_eq!(from_pb(reply(changed.clone())), changed);
         }
-        assert!(from_request(pb::ChangeSeat { seat: 1 << 16, member: None }).is_err());
-        let nowhere = pb::NewMember { name: "x".into(), address: "nowhere".into() };
-        assert!(from_request(pb::ChangeSeat { seat: 1, member: Some(nowhere) }).is_err());
+    }
+
+    #[test]
+    fn wishes_that_make_no_sense_are_none() {
+        let parse = |seat, name: &str, address: &str, remove| {
+            SeatChange::parse(seat, name.into(), address, remove).map(drop)
+        };
+        for remove in [false, true] {
+            assert_eq!(parse(65_535, "x", "10.0.0.1:1", remove), Ok(()));
+            assert!(parse(1 << 16, "x", "10.0.0.1:1", remove).is_err());
+            assert!(parse(1, "x", "nowhere", remove).is_err());
+        }
+        assert_eq!((parse(1, "x", "", true), parse(1, "x", "", false).is_err()), (Ok(()), true));
+    }
+
+    #[test]
+    fn nobody_is_removed_in_the_place_of_another() {
+        let mut group = membership(&[&[0, 1, 2]], &[3]);
+        let at = |port: u16| Some(SocketAddr::from(([10, 0, 0, 1], port)));
+        for (seat, name, address) in
+            [(2, "product-2", None), (3, "product-3", at(103)), (4, "nobody", None), (4, "nobody", at(104))]
+        {
+            assert_eq!(is_of_another(&group, seat, name, address), None, "{seat}");
+        }
+        for (seat, name, address) in
+            [(2, "product-3", None), (2, "product-2", at(103)), (3, "product-4", at(103))]
+        {
+            let why = is_of_another(&group, seat, name, address).unwrap();
+            assert!(why.contains(&format!("seat {seat} is that of \"product-{seat}\"")), "{why}");
+        }
+        // From the days before names.
+        let nameless = NodeId::from(1_u64 << 48 | 9);
+        let about = Member { name: String::new(), address: "10.0.0.1:101".into() };
+        group = Membership::new(vec![BTreeSet::from([nameless])], BTreeMap::from([(nameless, about)]));
+        assert_eq!(is_of_another(&group, 1, "product-1", None), None);
+        assert!(is_of_another(&group, 1, "product-1", at(101)).is_some());
     }
 }

@@ -211,7 +211,7 @@ impl World {
     async fn ask_for(&self, at: usize) -> Option<Changed> {
         let change = match self.standing(at) {
             Standing::Joining => SeatChange::Add { seat: at, name: name(at), address: address(at) },
-            Standing::Leaving => SeatChange::Remove { seat: at },
+            Standing::Leaving => SeatChange::Remove { seat: at, name: name(at), address: None },
             Standing::Member | Standing::Gone => return None,
         };
         let running: Vec<usize> = self.with_standing(Standing::Member);

@@ -111,16 +111,19 @@ impl Group {
     /// Asks one member to have another one added.
     pub async fn ask_to_add(&self, via: usize, seat: usize) -> Changed {
         let (name, address) = self.members[seat].clone();
-        self.roster(via).change(SeatChange::Add { seat, name, address }).await
+        self.ask(via, SeatChange::Add { seat, name, address }).await
     }
 
     /// Asks one member to have another one removed.
     pub async fn ask_to_remove(&self, via: usize, seat: usize) -> Changed {
-        self.roster(via).change(SeatChange::Remove { seat }).await
+        let name = self.members[seat].0.clone();
+        self.ask(via, SeatChange::Remove { seat, name, address: None }).await
     }
 
-    fn roster(&self, member: usize) -> Roster {
-        self.running[member].as_ref().unwrap().running.roster()
+    /// Asks one member for a change of any kind.
+    pub async fn ask(&self, via: usize, change: SeatChange) -> Changed {
+        let roster: Roster = self.running[via].as_ref().unwrap().running.roster();
+        roster.change(change).await
     }
 
     pub fn address(&self, member: usize) -> SocketAddr {
