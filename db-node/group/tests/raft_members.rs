@@ -204,6 +204,28 @@ async fn a_change_is_refused_while_most_of_those_that_would_be_left_do_not_answe
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_was_the_leader_does_not_say_what_is_true_no_more() {
+    let (group, network) = Group::start_relayed(4).await;
+    let old = group.leader().await;
+    let others: Vec<usize> = (0..4).filter(|at| *at != old).collect();
+    for other in &others {
+        network.cut(old, *other);
+        network.cut(*other, old);
+    }
+    // By all that it knows, that one has its seat, so that nobody can be added there.
+    let asked = group.ask_to_add(old, others[2]);
+    let meanwhile = async {
+        eventually("the others remove it", async || {
+            (group.ask_to_remove(others[0], others[2]).await == Changed::Done).then_some(())
+        })
+        .await;
+        network.mend();
+    };
+    let (asked, ()) = tokio::join!(asked, meanwhile);
+    assert!(matches!(asked, Changed::Learning | Changed::NotNow(_)), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_one_catches_up_from_a_snapshot() {
     let mut group = Group::start(3).await;
     let leader = group.leader().await;

@@ -36,8 +36,9 @@ use super::election::Election;
 use super::leadership;
 use super::membership::has_caught_up;
 use super::proposer::Proposer;
+use super::read_index::ReadIndex;
 use super::types::{Member, Membership, NodeId};
-use super::view::View;
+use super::view::{Metrics, View};
 
 /// So many seats a group has at most: each voter more makes each write wait for more disks.
 pub const SEATS_MAX: usize = 9;
@@ -48,6 +49,9 @@ pub const VOTERS_MIN: usize = 3;
 const WITHIN: Duration = Duration::from_secs(10);
 /// How long a change at the leader may take. openraft finishes or drops it by itself.
 const STEP_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a leader may take to make sure that it is one.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);
+const UNDER_WAY: &str = "another change of the membership is under way";
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -93,6 +97,7 @@ pub struct Roster {
     view: View,
     election: Election,
     proposer: Proposer,
+    read_index: ReadIndex,
     /// Held through each change of the membership that this node makes while it leads.
     one_at_a_time: Arc<Mutex<()>>,
 }
@@ -104,8 +109,8 @@ impl std::fmt::Debug for Roster {
 }
 
 impl Roster {
-    pub(crate) fn new(view: View, election: Election, proposer: Proposer) -> Roster {
-        Roster { view, election, proposer, one_at_a_time: Arc::default() }
+    pub(crate) fn new(view: View, election: Election, proposer: Proposer, read_index: ReadIndex) -> Roster {
+        Roster { view, election, proposer, read_index, one_at_a_time: Arc::default() }
     }
 
     /// For as long as the result lives, nobody else changes the membership from here.
@@ -152,8 +157,8 @@ impl Roster {
     pub(crate) async fn lead(&self, change: &SeatChange) -> Changed {
         let made = async {
             let _one_at_a_time = self.one_at_a_time().await;
-            if !self.view.leads() {
-                return Changed::NotNow("the node that was asked does not lead any more".into());
+            if let Err(why) = self.make_certain().await {
+                return Changed::NotNow(why);
             }
             match change {
                 SeatChange::Add { seat, name, address } => self.add(*seat, name, *address).await,
@@ -164,6 +169,24 @@ impl Roster {
         let changed = changed.unwrap_or_else(|_| Changed::NotNow("it takes long".into()));
         tracing::info!(?change, ?changed, "was asked to change the group's membership");
         changed
+    }
+
+    /// Makes sure that this node leads and that the membership it goes by is committed, with all that was before this call:
+    /// what is so already, and what can't be, is said without writing anything, and is to hold all the same.
+    async fn make_certain(&self) -> Result<(), String> {
+        if !self.view.leads() {
+            return Err("the node that was asked does not lead any more".into());
+        }
+        let confirmed = timeout(CONFIRM_TIMEOUT, self.read_index.confirm()).await.ok().flatten();
+        let index = confirmed.ok_or("no majority confirms that the node that was asked leads")?;
+        let mut changes = self.view.metrics_changes();
+        let is_applied = |metrics: &Metrics| metrics.last_applied.map_or(0, |id| id.index) >= index;
+        let applied = changes.wait_for(|metrics| metrics.running_state.is_err() || is_applied(metrics)).await;
+        let metrics = applied.map_err(|_| "the node that was asked is stopping")?;
+        match metrics.running_state.is_ok() && *metrics.membership_config.log_id() <= metrics.last_applied {
+            true => Ok(()),
+            false => Err(UNDER_WAY.into()),
+        }
     }
 
     fn membership(&self) -> Membership {
@@ -254,7 +277,7 @@ impl Roster {
 }
 
 fn under_way() -> Changed {
-    Changed::NotNow("another change of the membership is under way".into())
+    Changed::NotNow(UNDER_WAY.into())
 }
 
 /// The voters, unless a change from some to others is under way.

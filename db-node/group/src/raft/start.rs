@@ -309,7 +309,7 @@ pub(crate) async fn start_with<M: StateMachine>(
         known.keep(seats, &spawner.stop).into_iter().for_each(|link| spawner.spawn(link));
     };
     keep_links(&members.iter().map(|(seat, (_, address))| (*seat, *address)).collect());
-    let roster = Roster::new(view.clone(), election.clone(), proposer.clone());
+    let roster = Roster::new(view.clone(), election.clone(), proposer.clone(), read_index.clone());
     background.spawn(follow);
     background.spawn(propose);
     background.spawn(confirm);
