@@ -232,12 +232,9 @@ impl Roster {
                     "{left} voters would be left, and {VOTERS_MIN} are the fewest that bear the loss of one"
                 ));
             }
-            let fit = self.fit(&staying).await;
-            if fit <= staying.len() / 2 {
-                return Changed::Refused(format!(
-                    "of the {} voters that would be left only {fit} answer and are up to date: no majority",
-                    staying.len()
-                ));
+            let (answer, fit) = self.look_at(&staying).await;
+            if let Some(not) = why_not_without(staying.len(), answer, fit) {
+                return not;
             }
             if self.view.me.seat() == seat {
                 self.hand_over().await;
@@ -262,17 +259,36 @@ impl Roster {
         Changed::Done
     }
 
-    /// How many of these answer and have about all of the log: a change that they don't agree to would hold up all others.
-    async fn fit(&self, nodes: &BTreeSet<NodeId>) -> usize {
+    /// How many of these answer, and how many of them are known to have about all of the log.
+    async fn look_at(&self, nodes: &BTreeSet<NodeId>) -> (usize, usize) {
         let asked = nodes.iter().map(async |node| {
             if *node == self.view.me {
-                return true;
+                return (true, true);
             }
             let probe = self.view.links.request(*node, Request::Probe(pb::Probe {}));
             let answers = matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(Reply::Probe(_))));
-            answers && has_caught_up(&self.view.metrics(), *node)
+            (answers, answers && has_caught_up(&self.view.metrics(), *node))
         });
-        join_all(asked).await.into_iter().filter(|fit| *fit).count()
+        let looked_at = join_all(asked).await;
+        let count = |is: fn(&(bool, bool)) -> bool| looked_at.iter().filter(|node| is(node)).count();
+        (count(|(answers, _)| *answers), count(|(_, fit)| *fit))
+    }
+}
+
+/// Why it must not be that only these voters are left, of whom so many answer, and so many are also up to date: a change that
+/// a majority of them does not agree to would hold up all others. Those that answer will be up to date soon: how far a
+/// follower is, a new leader does not know at first.
+fn why_not_without(left: usize, answer: usize, fit: usize) -> Option<Changed> {
+    if fit > left / 2 {
+        None
+    } else if answer > left / 2 {
+        Some(Changed::NotNow(format!(
+            "of the {left} voters that would be left only {fit} are up to date yet"
+        )))
+    } else {
+        Some(Changed::Refused(format!(
+            "of the {left} voters that would be left only {answer} answer: no majority"
+        )))
     }
 }
 
@@ -449,6 +465,19 @@ mod tests {
         assert!(refusal(&full, 9, &about(9)).contains("9 are the most"));
         let busy = membership(&[&[0, 1, 2]], &[3]);
         assert!(refusal(&busy, 4, &about(4)).contains("\"product-3\" at 10.0.0.1:103 is just being added"));
+    }
+
+    #[test]
+    fn who_answers_is_waited_for_and_who_does_not_is_no_voter_to_count_on() {
+        for (left, answer, fit) in [(3, 3, 3), (3, 2, 2), (4, 3, 3), (5, 5, 3)] {
+            assert_eq!(why_not_without(left, answer, fit), None);
+        }
+        for (left, answer, fit) in [(3, 3, 1), (3, 2, 1), (4, 4, 2)] {
+            assert!(matches!(why_not_without(left, answer, fit), Some(Changed::NotNow(_))));
+        }
+        for (left, answer, fit) in [(3, 1, 1), (4, 2, 2), (4, 2, 1)] {
+            assert!(matches!(why_not_without(left, answer, fit), Some(Changed::Refused(_))));
+        }
     }
 
     #[test]
