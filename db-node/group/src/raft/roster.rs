@@ -220,8 +220,9 @@ impl Roster {
         }
         let of_seat = |node: &NodeId| node.seat() == seat;
         let learners: BTreeSet<NodeId> = membership.learner_ids().filter(of_seat).collect();
-        let staying: BTreeSet<NodeId> = voters.iter().copied().filter(|node| !of_seat(node)).collect();
-        let votes = staying.len() < voters.len();
+        let (going, staying): (BTreeSet<NodeId>, BTreeSet<NodeId>) =
+            voters.iter().copied().partition(of_seat);
+        let votes = !going.is_empty();
         if !votes && learners.is_empty() {
             return Changed::Done;
         }
@@ -250,8 +251,8 @@ impl Roster {
             }
         }
         if votes {
-            let left =
-                self.view.raft.change_membership(ChangeMembers::ReplaceAllVoters(staying), false).await;
+            // Only these, whoever else has a vote by then.
+            let left = self.view.raft.change_membership(ChangeMembers::RemoveVoters(going), false).await;
             if let Err(error) = left {
                 return Changed::NotNow(error.to_string());
             }
