@@ -225,6 +225,16 @@ async fn one_that_was_the_leader_does_not_say_what_is_true_no_more() {
     assert!(matches!(asked, Changed::Learning | Changed::NotNow(_)), "{asked:?}");
 }
 
+#[tokio::test]
+async fn who_asks_for_too_much_at_once_is_told_so() {
+    let group = Group::start(3).await;
+    group.leader().await;
+    let asked = (0..100).map(|_| group.ask_to_remove(0, 1));
+    let changed = futures::future::join_all(asked).await;
+    let overloaded = changed.iter().filter(|changed| **changed == Changed::Overloaded).count();
+    assert_eq!(overloaded, 100 - 8, "{changed:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_one_catches_up_from_a_snapshot() {
     let mut group = Group::start(3).await;

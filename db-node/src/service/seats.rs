@@ -19,6 +19,7 @@ pub(super) async fn change(
         Changed::Learning => (Outcome::Learning, String::new()),
         Changed::Refused(why) => (Outcome::Refused, why),
         Changed::NotNow(why) => (Outcome::NotNow, why),
+        Changed::Overloaded => return Err(Status::resource_exhausted("too many changes are asked for")),
     };
     Ok(ChangeSeatReply { outcome: outcome.into(), why })
 }

@@ -29,7 +29,7 @@ use agora_proto::raft::raft_reply::Body as Reply;
 use agora_proto::raft::raft_request::Body as Request;
 use futures::future::join_all;
 use openraft::ChangeMembers;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::election::Election;
@@ -45,6 +45,10 @@ pub const SEATS_MAX: usize = 9;
 /// Fewer voters than these don't bear the loss of one, so none is taken away that would leave fewer.
 pub const VOTERS_MIN: usize = 3;
 
+/// What a node's name takes at most: the membership is in each snapshot, and in each status.
+const NAME_BYTES_MAX: usize = 64;
+/// So many wishes are dealt with at a time.
+const WISHES_MAX: usize = 8;
 /// How long the leader is looked for, and asked again if it can't do it now.
 const WITHIN: Duration = Duration::from_secs(10);
 /// How long a change at the leader may take. openraft finishes or drops it by itself.
@@ -89,6 +93,8 @@ pub enum Changed {
     Refused(String),
     /// Not now; it may still come about. Worth asking again.
     NotNow(String),
+    /// Too many ask for changes. Nothing was done for this one.
+    Overloaded,
 }
 
 /// Changes who has a seat. Cheap to clone.
@@ -98,6 +104,8 @@ pub struct Roster {
     election: Election,
     proposer: Proposer,
     read_index: ReadIndex,
+    /// A permit for each wish that is dealt with.
+    wishes: Arc<Semaphore>,
     /// Held through each change of the membership that this node makes while it leads.
     one_at_a_time: Arc<Mutex<()>>,
 }
@@ -110,7 +118,8 @@ impl std::fmt::Debug for Roster {
 
 impl Roster {
     pub(crate) fn new(view: View, election: Election, proposer: Proposer, read_index: ReadIndex) -> Roster {
-        Roster { view, election, proposer, read_index, one_at_a_time: Arc::default() }
+        let wishes = Arc::new(Semaphore::new(WISHES_MAX));
+        Roster { view, election, proposer, read_index, wishes, one_at_a_time: Arc::default() }
     }
 
     /// For as long as the result lives, nobody else changes the membership from here.
@@ -124,6 +133,7 @@ impl Roster {
 
     /// Has the leader make the change, wherever it is, and asks again for a while if it can't be made now.
     pub async fn change(&self, change: SeatChange) -> Changed {
+        let Ok(_permit) = self.wishes.try_acquire() else { return Changed::Overloaded };
         let deadline = Instant::now() + WITHIN;
         loop {
             let why = match self.try_change(&change).await {
@@ -153,8 +163,14 @@ impl Roster {
         }
     }
 
+    /// Makes a change that a peer asks for, if this node leads.
+    pub(crate) async fn lead_for_peer(&self, change: &SeatChange) -> Changed {
+        let Ok(_permit) = self.wishes.try_acquire() else { return Changed::Overloaded };
+        self.lead(change).await
+    }
+
     /// Makes the change, if this node leads. Returns as soon as that is certain, or after a while.
-    pub(crate) async fn lead(&self, change: &SeatChange) -> Changed {
+    async fn lead(&self, change: &SeatChange) -> Changed {
         let made = async {
             let _one_at_a_time = self.one_at_a_time().await;
             if let Err(why) = self.make_certain().await {
@@ -372,6 +388,9 @@ impl SeatChange {
     /// # Errors
     /// It makes no sense; tells why.
     pub fn parse(seat: u64, name: String, address: &str, remove: bool) -> Result<SeatChange, String> {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Err(format!("a node's name has 1 to {NAME_BYTES_MAX} bytes"));
+        }
         // What is no seat here is none anywhere.
         let seat = u16::try_from(seat).map(usize::from).map_err(|_| format!("there is no seat {seat}"))?;
         let parsed = || address.parse().map_err(|_| format!("{address:?} is no address"));
@@ -412,6 +431,8 @@ pub(crate) fn reply(changed: Changed) -> pb::ChangeSeatReply {
         Changed::Learning => (PbOutcome::Learning, String::new()),
         Changed::Refused(why) => (PbOutcome::Refused, why),
         Changed::NotNow(why) => (PbOutcome::NotNow, why),
+        // Whoever brought it to the leader asks again.
+        Changed::Overloaded => (PbOutcome::NotNow, "the leader is asked for too many changes".into()),
     };
     pb::ChangeSeatReply { outcome: outcome.into(), why }
 }
@@ -511,6 +532,9 @@ mod tests {
             assert_eq!(parse(65_535, "x", "10.0.0.1:1", remove), Ok(()));
             assert!(parse(1 << 16, "x", "10.0.0.1:1", remove).is_err());
             assert!(parse(1, "x", "nowhere", remove).is_err());
+            assert!(parse(1, "", "10.0.0.1:1", remove).is_err());
+            assert_eq!(parse(1, &"x".repeat(64), "10.0.0.1:1", remove), Ok(()));
+            assert!(parse(1, &"ä".repeat(33), "10.0.0.1:1", remove).is_err());
         }
         assert_eq!((parse(1, "x", "", true), parse(1, "x", "", false).is_err()), (Ok(()), true));
     }

@@ -192,7 +192,7 @@ impl Inner {
                 Ok(Reply::TakeOver(pb::Blank {}))
             }
             Request::ChangeSeat(request) => {
-                let changed = self.roster.lead(&roster::from_request(request)?).await;
+                let changed = self.roster.lead_for_peer(&roster::from_request(request)?).await;
                 Ok(Reply::ChangeSeat(roster::reply(changed)))
             }
             Request::Probe(_) => {
