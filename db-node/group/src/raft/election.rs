@@ -250,7 +250,7 @@ impl Election {
 
     /// While this node leads: asks a follower to lead instead, and waits, but not for long, until another node does.
     pub(crate) async fn hand_over_to(&self, successor: NodeId) {
-        *self.successor.lock() = Some(successor);
+        let _named = Named::new(&self.successor, successor);
         let term = self.view.metrics().current_term;
         let mut changes = self.view.leader_changes();
         let asked = self.view.links.request(successor, Request::TakeOver(pb::TakeOver { term }));
@@ -261,8 +261,25 @@ impl Election {
             }
         };
         let handed_over = timeout(STEP_TIMEOUT * 2, done).await.is_ok() && !self.view.leads();
-        *self.successor.lock() = None;
         tracing::info!(%successor, handed_over, "asked a follower to lead");
+    }
+}
+
+/// A successor is named for as long as this lives: also if whoever waits for the change of leaders gives up first.
+struct Named<'a> {
+    successor: &'a Mutex<Option<NodeId>>,
+}
+
+impl Named<'_> {
+    fn new(successor: &Mutex<Option<NodeId>>, node: NodeId) -> Named<'_> {
+        *successor.lock() = Some(node);
+        Named { successor }
+    }
+}
+
+impl Drop for Named<'_> {
+    fn drop(&mut self) {
+        *self.successor.lock() = None;
     }
 }
 

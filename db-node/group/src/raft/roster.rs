@@ -49,6 +49,9 @@ pub const VOTERS_MIN: usize = 3;
 const NAME_BYTES_MAX: usize = 64;
 /// So many wishes are dealt with at a time.
 const WISHES_MAX: usize = 8;
+/// The time from one attempt to hand over to the next, at first and at most.
+const HAND_OVER_AGAIN: Duration = Duration::from_millis(500);
+const HAND_OVER_AGAIN_MOST: Duration = Duration::from_secs(8);
 /// How long the leader is looked for, and asked again if it can't do it now.
 const WITHIN: Duration = Duration::from_secs(10);
 /// How long a change at the leader may take. openraft finishes or drops it by itself.
@@ -97,6 +100,25 @@ pub enum Changed {
     Overloaded,
 }
 
+/// When a leader that is to go may try again to hand over: commands wait during each attempt.
+#[derive(Debug, Default)]
+struct Patience {
+    pause: Duration,
+    until: Option<Instant>,
+}
+
+impl Patience {
+    /// Whether it may be tried now. If so, the next attempt is to be later, by twice as much as the last time.
+    fn is_over(&mut self, now: Instant) -> bool {
+        let is_over = self.until.is_none_or(|until| now >= until);
+        if is_over {
+            self.pause = (self.pause * 2).clamp(HAND_OVER_AGAIN, HAND_OVER_AGAIN_MOST);
+            self.until = Some(now + self.pause);
+        }
+        is_over
+    }
+}
+
 /// Changes who has a seat. Cheap to clone.
 #[derive(Clone)]
 pub struct Roster {
@@ -106,6 +128,8 @@ pub struct Roster {
     read_index: ReadIndex,
     /// A permit for each wish that is dealt with.
     wishes: Arc<Semaphore>,
+    /// Between attempts to hand over.
+    patience: Arc<parking_lot::Mutex<Patience>>,
     /// Held through each change of the membership that this node makes while it leads.
     one_at_a_time: Arc<Mutex<()>>,
 }
@@ -119,7 +143,8 @@ impl std::fmt::Debug for Roster {
 impl Roster {
     pub(crate) fn new(view: View, election: Election, proposer: Proposer, read_index: ReadIndex) -> Roster {
         let wishes = Arc::new(Semaphore::new(WISHES_MAX));
-        Roster { view, election, proposer, read_index, wishes, one_at_a_time: Arc::default() }
+        let (patience, one_at_a_time) = (Arc::default(), Arc::default());
+        Roster { view, election, proposer, read_index, wishes, patience, one_at_a_time }
     }
 
     /// For as long as the result lives, nobody else changes the membership from here.
@@ -127,8 +152,15 @@ impl Roster {
         self.one_at_a_time.lock().await
     }
 
+    /// Lets another node lead, as this one is to go. If that comes to nothing, it is tried again after growing pauses.
     pub(crate) async fn hand_over(&self) {
+        if !self.patience.lock().is_over(Instant::now()) {
+            return;
+        }
         leadership::hand_over(&self.view, &self.election, &self.proposer).await;
+        if !self.view.leads() {
+            *self.patience.lock() = Patience::default();
+        }
     }
 
     /// Has the leader make the change, wherever it is, and asks again for a while if it can't be made now.
@@ -500,6 +532,13 @@ mod tests {
         for (left, answer, fit) in [(3, 1, 1), (4, 2, 2), (4, 2, 1)] {
             assert!(matches!(why_not_without(left, answer, fit), Some(Changed::Refused(_))));
         }
+    }
+
+    #[test]
+    fn a_leader_that_can_not_hand_over_tries_less_and_less_often() {
+        let (begun, mut patience) = (Instant::now(), Patience::default());
+        let tried = (0..600_u64).filter(|at| patience.is_over(begun + Duration::from_millis(at * 100)));
+        assert_eq!(tried.collect::<Vec<_>>(), [0, 5, 15, 35, 75, 155, 235, 315, 395, 475, 555]);
     }
 
     #[test]
