@@ -82,7 +82,7 @@ impl Cluster {
     async fn launch(options: &StartOptions) -> Result<Cluster, ClusterError> {
         let mut file = options.file.clone();
         file.data = std::path::absolute(&file.data).map_err(ClusterError::io("find", &file.data))?;
-        file = members::with_remembered_changes(file);
+        file = members::with_remembered_changes(file)?;
         file.validate()?;
         let data = file.data.clone();
         let here = || file.processes().filter(|(_, _, address)| plan::is_local(*address));

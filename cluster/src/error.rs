@@ -136,6 +136,17 @@ pub enum ClusterError {
     /// One change of the members at a time.
     #[error("a node is just being added or removed; one after the other")]
     ChangeUnderWay,
+    /// Two files tell different stories of a cluster.
+    #[error(
+        "the given cluster file and {path} have both seen product nodes added or removed, and not the same {changes} changes; \
+         find out which of them the group has followed (`status` shows its members), and give only that one"
+    )]
+    ChangedApart {
+        /// The data directory's own file.
+        path: PathBuf,
+        /// How many there were.
+        changes: u64,
+    },
     /// The group said no.
     #[error("{name} can't be {what} its group: {why}")]
     GroupRefuses {

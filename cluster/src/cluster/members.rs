@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agora_process::{ClusterFile, DATABASE_NODES_MAX, Endpoint, Role};
+use agora_process::{ClusterFile, ClusterFileError, DATABASE_NODES_MAX, Endpoint, Role};
 use agora_proto::database::change_seat_reply::Outcome;
 use agora_proto::database::status_reply::Group;
 use agora_proto::database::{ChangeSeatRequest, RaftMember, StatusReply};
@@ -286,10 +286,29 @@ pub(super) fn write_file(file: &ClusterFile, path: &Path) -> Result<(), ClusterE
 }
 
 /// What a data directory's own file says of product nodes that were added or removed since the given one was written.
-pub(super) fn with_remembered_changes(given: ClusterFile) -> ClusterFile {
-    let Ok(own) = ClusterFile::read(&given.data.join("cluster.toml")) else { return given };
-    if own.cluster != given.cluster || own.seats.changes <= given.seats.changes {
-        return given;
+///
+/// # Errors
+/// It has a file that can't be read, so that what was changed is unknown. Or both have as many changes, which are not the same.
+pub(super) fn with_remembered_changes(given: ClusterFile) -> Result<ClusterFile, ClusterError> {
+    let path = given.data.join("cluster.toml");
+    let own = match ClusterFile::read(&path) {
+        Err(ClusterFileError::Read { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(given);
+        }
+        read => read?,
+    };
+    if own.cluster != given.cluster || own.seats.changes < given.seats.changes || own.seats.changes == 0 {
+        return Ok(given);
+    }
+    if own.seats.changes == given.seats.changes {
+        let names = |file: &ClusterFile| {
+            let seats = file.product_seats().into_iter();
+            seats.map(|(seat, node)| (seat, node.name.clone())).collect::<Vec<_>>()
+        };
+        return match names(&own) == names(&given) {
+            true => Ok(given),
+            false => Err(ClusterError::ChangedApart { path, changes: own.seats.changes }),
+        };
     }
     let address = |node: &Endpoint| {
         let named = given.product.iter().find(|other| other.name == node.name);
@@ -297,7 +316,7 @@ pub(super) fn with_remembered_changes(given: ClusterFile) -> ClusterFile {
     };
     let node = |node: &Endpoint| Endpoint { name: node.name.clone(), address: address(node) };
     let product = own.product.iter().map(node).collect();
-    ClusterFile { product, seats: own.seats, ..given }
+    Ok(ClusterFile { product, seats: own.seats, ..given })
 }
 
 /// A node that is to be added.
@@ -313,7 +332,7 @@ struct New {
 /// that one is gone on with.
 fn new_node(file: &ClusterFile, known: &[RaftMember], name: Option<String>, address: SocketAddr) -> New {
     let seat_of = |member: &RaftMember| usize::try_from(member.seat).unwrap_or_default();
-    let free = known.iter().map(|member| seat_of(member) + 1).max().unwrap_or_default();
+    let free = known.iter().map(|member| seat_of(member).saturating_add(1)).max().unwrap_or_default();
     let begun = known.iter().find(|member| {
         member.address == address.to_string() && name.as_ref().is_none_or(|name| member.name == *name)
     });
@@ -406,19 +425,35 @@ mod tests {
     fn a_cluster_goes_on_with_the_nodes_that_it_had_and_a_newer_file_counts() {
         let data = tempfile::tempdir().unwrap();
         let first = file(data.path());
-        assert_eq!(with_remembered_changes(first.clone()), first, "there is nothing yet");
+        let remembered = |given: &ClusterFile| with_remembered_changes(given.clone()).unwrap();
+        assert_eq!(remembered(&first), first, "there is nothing yet");
         let (changed, _) = first.with_product_node(node("product-6", 20_299));
         let changed = changed.without_product_node("product-2");
         write_file(&changed, &data.path().join("cluster.toml")).unwrap();
-        assert_eq!(with_remembered_changes(first.clone()), changed);
+        assert_eq!(remembered(&first), changed);
         let (newer, _) = changed.with_product_node(node("product-7", 20_300));
-        assert_eq!(with_remembered_changes(newer.clone()), newer);
+        assert_eq!(remembered(&newer), newer);
         // With other ports, those that the given file names are where it says.
         let moved = ClusterFile { product: standard(21_000, "data".into()).unwrap().product, ..first };
-        let moved = with_remembered_changes(moved);
+        let moved = remembered(&moved);
         assert_eq!(moved.product[1], node("product-3", 21_203));
         assert_eq!(moved.product[4], node("product-6", 20_299));
         let another = ClusterFile { cluster: "another".into(), ..file(data.path()) };
-        assert_eq!(with_remembered_changes(another.clone()), another);
+        assert_eq!(remembered(&another), another);
+    }
+
+    #[test]
+    fn what_was_changed_is_not_guessed() {
+        let data = tempfile::tempdir().unwrap();
+        let first = file(data.path());
+        let (one, _) = first.with_product_node(node("product-6", 20_299));
+        let other = first.without_product_node("product-2");
+        write_file(&one, &data.path().join("cluster.toml")).unwrap();
+        assert_eq!(with_remembered_changes(one.clone()).unwrap(), one);
+        let apart = with_remembered_changes(other).unwrap_err().to_string();
+        assert!(apart.contains("not the same 1 changes"), "{apart}");
+        std::fs::write(data.path().join("cluster.toml"), "cluster =").unwrap();
+        let damaged = with_remembered_changes(first).unwrap_err().to_string();
+        assert!(damaged.contains("cluster.toml is not right"), "{damaged}");
     }
 }
