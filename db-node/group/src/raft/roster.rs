@@ -1,9 +1,12 @@
 //! Adding members to the group and taking them away, while it goes on.
 //!
 //! What is decided, and where: who has a seat is the membership in the replicated log, which only the leader changes, by joint
-//! consensus; a wish for a change may be told to any member, which brings it to the leader. The wish names a seat, and for a
-//! new one the name and the address of its node; the leader asks there who it is, since to the group a node is its seat
-//! together with its disk (see `node_id`).
+//! consensus; a wish for a change may be told to any member, which brings it to the leader. The wish names a seat and its node. For
+//! a new one the leader asks at its address who it is, since to the group a node is its seat together with its disk (see
+//! `node_id`). Nobody is removed who is not the one that was named: two may have thought of the same seat for different nodes.
+//!
+//! What is so already, or can't be, is said without a write, and must be true all the same: the leader first makes sure, as for
+//! a read, that it still is one, and goes by a membership that is committed.
 //!
 //! A new node starts with an empty directory and a cluster file that names it. It founds nothing, since those that it knows say
 //! that there is a group. Once the leader has entered it as a learner, the membership has its seat, and what else has to
