@@ -10,7 +10,7 @@
 //! | `log_store`, `log_reader`, `log_writer`, `log_cache`, `log_disk` | openraft's log over [`agora_storage::Log`] |
 //! | `state_machine`, `snapshot_*` | openraft's state machine over a [`Replica`], and snapshots on their way to a peer |
 //! | `dial`, `link`, `network`, `service` | both ends of the streams between members |
-//! | `node_id`, `founding`, `membership`, `roster`, `seats` | who is a node of the group, at first and later, and where |
+//! | `node_id`, `founding`, `membership`, `roster`, `seat_change`, `seats` | who is a node of the group, at first and later, and where |
 //! | `view`, `election`, `adoption`, `leadership` | who leads, who is to lead next, and what a leader does to stay or to leave |
 //! | `clock`, `upkeep`, `status` | which time it is, and what happens now and then |
 //!
@@ -37,6 +37,7 @@ mod proposer;
 mod read_index;
 mod reads;
 mod roster;
+mod seat_change;
 mod seats;
 mod service;
 mod snapshot_file;
@@ -62,7 +63,8 @@ pub(crate) use log_disk::LogDisk;
 pub(crate) use log_store::LogStore;
 #[cfg(test)]
 pub(crate) use log_writer::{Change, Gathered};
-pub use roster::{Changed, Roster, SEATS_MAX, SeatChange, VOTERS_MIN};
+pub use roster::{Roster, SEATS_MAX, VOTERS_MIN};
+pub use seat_change::{Changed, SeatChange};
 pub use seats::Seats;
 pub use service::{PeerService, RaftPeerService};
 #[cfg(test)]

@@ -27,7 +27,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agora_proto::raft as pb;
-use agora_proto::raft::change_seat_reply::Outcome as PbOutcome;
 use agora_proto::raft::raft_reply::Body as Reply;
 use agora_proto::raft::raft_request::Body as Request;
 use futures::future::join_all;
@@ -40,6 +39,7 @@ use super::leadership;
 use super::membership::has_caught_up;
 use super::proposer::Proposer;
 use super::read_index::ReadIndex;
+use super::seat_change::{Changed, SeatChange, from_pb, to_pb};
 use super::types::{Member, Membership, NodeId};
 use super::view::{Metrics, View};
 
@@ -48,8 +48,6 @@ pub const SEATS_MAX: usize = 9;
 /// Fewer voters than these don't bear the loss of one, so none is taken away that would leave fewer.
 pub const VOTERS_MIN: usize = 3;
 
-/// What a node's name takes at most: the membership is in each snapshot, and in each status.
-const NAME_BYTES_MAX: usize = 64;
 /// So many wishes are dealt with at a time.
 const WISHES_MAX: usize = 8;
 /// The time from one attempt to hand over to the next, at first and at most.
@@ -64,44 +62,6 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);
 const UNDER_WAY: &str = "another change of the membership is under way";
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// What shall become of a seat.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SeatChange {
-    /// A node shall have it that has none yet.
-    Add {
-        /// One that nobody had before.
-        seat: usize,
-        /// The node's name.
-        name: String,
-        /// The address of its services.
-        address: SocketAddr,
-    },
-    /// Nobody shall have it any more. Who asks may be wrong about whose it is, so that is told.
-    Remove {
-        /// Which.
-        seat: usize,
-        /// The name of the node whose seat it must be.
-        name: String,
-        /// Where that must be, if that matters.
-        address: Option<SocketAddr>,
-    },
-}
-
-/// What became of the wish for a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Changed {
-    /// It is so.
-    Done,
-    /// The new node learns, and has the seat's vote when it has caught up.
-    Learning,
-    /// It can't be; nothing happened.
-    Refused(String),
-    /// Not now; it may still come about. Worth asking again.
-    NotNow(String),
-    /// Too many ask for changes. Nothing was done for this one.
-    Overloaded,
-}
 
 /// When a leader that is to go may try again to hand over: commands wait during each attempt.
 #[derive(Debug, Default)]
@@ -417,61 +377,6 @@ fn is_of_another(
     Some(format!("seat {seat} is that of {:?} at {}", other.name, other.address))
 }
 
-impl SeatChange {
-    /// A wish as it came over the network.
-    ///
-    /// # Errors
-    /// It makes no sense; tells why.
-    pub fn parse(seat: u64, name: String, address: &str, remove: bool) -> Result<SeatChange, String> {
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
-            return Err(format!("a node's name has 1 to {NAME_BYTES_MAX} bytes"));
-        }
-        // What is no seat here is none anywhere.
-        let seat = u16::try_from(seat).map(usize::from).map_err(|_| format!("there is no seat {seat}"))?;
-        let parsed = || address.parse().map_err(|_| format!("{address:?} is no address"));
-        if !remove {
-            return Ok(SeatChange::Add { seat, name, address: parsed()? });
-        }
-        let address = if address.is_empty() { None } else { Some(parsed()?) };
-        Ok(SeatChange::Remove { seat, name, address })
-    }
-}
-
-pub(crate) fn from_request(request: pb::ChangeSeat) -> Result<SeatChange, String> {
-    let pb::ChangeSeat { seat, name, address, remove } = request;
-    SeatChange::parse(seat, name, &address, remove)
-}
-
-fn to_pb(change: &SeatChange) -> pb::ChangeSeat {
-    let (seat, name, address, remove) = match change {
-        SeatChange::Add { seat, name, address } => (seat, name, Some(address), false),
-        SeatChange::Remove { seat, name, address } => (seat, name, address.as_ref(), true),
-    };
-    let address = address.map(SocketAddr::to_string).unwrap_or_default();
-    pb::ChangeSeat { seat: *seat as u64, name: name.clone(), address, remove }
-}
-
-fn from_pb(reply: pb::ChangeSeatReply) -> Changed {
-    match reply.outcome() {
-        PbOutcome::Done => Changed::Done,
-        PbOutcome::Learning => Changed::Learning,
-        PbOutcome::Refused => Changed::Refused(reply.why),
-        PbOutcome::NotNow | PbOutcome::Unspecified => Changed::NotNow(reply.why),
-    }
-}
-
-pub(crate) fn reply(changed: Changed) -> pb::ChangeSeatReply {
-    let (outcome, why) = match changed {
-        Changed::Done => (PbOutcome::Done, String::new()),
-        Changed::Learning => (PbOutcome::Learning, String::new()),
-        Changed::Refused(why) => (PbOutcome::Refused, why),
-        Changed::NotNow(why) => (PbOutcome::NotNow, why),
-        // Whoever brought it to the leader asks again.
-        Changed::Overloaded => (PbOutcome::NotNow, "the leader is asked for too many changes".into()),
-    };
-    pb::ChangeSeatReply { outcome: outcome.into(), why }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -548,37 +453,6 @@ mod tests {
     fn nothing_is_begun_while_a_change_is_under_way() {
         let joint = membership(&[&[0, 1, 2], &[0, 1, 2, 3]], &[]);
         assert!(matches!(taken(&joint, 4, &about(4)), Some(Changed::NotNow(_))));
-    }
-
-    #[test]
-    fn wishes_and_what_became_of_them_come_back_as_they_were() {
-        let add =
-            SeatChange::Add { seat: 5, name: "product-6".into(), address: ([10, 0, 0, 1], 7206).into() };
-        let remove = |address| SeatChange::Remove { seat: 2, name: "product-3".into(), address };
-        for change in [add, remove(None), remove(Some(([10, 0, 0, 1], 7203).into()))] {
-            assert_eq!(from_request(to_pb(&change)).unwrap(), change);
-        }
-        for changed in
-            [Changed::Done, Changed::Learning, Changed::Refused("a".into()), Changed::NotNow("b".into())]
-        {
-            assert_eq!(from_pb(reply(changed.clone())), changed);
-        }
-    }
-
-    #[test]
-    fn wishes_that_make_no_sense_are_none() {
-        let parse = |seat, name: &str, address: &str, remove| {
-            SeatChange::parse(seat, name.into(), address, remove).map(drop)
-        };
-        for remove in [false, true] {
-            assert_eq!(parse(65_535, "x", "10.0.0.1:1", remove), Ok(()));
-            assert!(parse(1 << 16, "x", "10.0.0.1:1", remove).is_err());
-            assert!(parse(1, "x", "nowhere", remove).is_err());
-            assert!(parse(1, "", "10.0.0.1:1", remove).is_err());
-            assert_eq!(parse(1, &"x".repeat(64), "10.0.0.1:1", remove), Ok(()));
-            assert!(parse(1, &"ä".repeat(33), "10.0.0.1:1", remove).is_err());
-        }
-        assert_eq!((parse(1, "x", "", true), parse(1, "x", "", false).is_err()), (Ok(()), true));
     }
 
     #[test]

@@ -18,7 +18,8 @@ use super::clock;
 use super::election::Election;
 use super::proposer::{Proposed, Proposer};
 use super::read_index::ReadIndex;
-use super::roster::{self, Roster};
+use super::roster::Roster;
+use super::seat_change;
 use super::snapshot_receiver::SnapshotReceiver;
 use super::types::NodeId;
 use super::view::View;
@@ -192,8 +193,8 @@ impl Inner {
                 Ok(Reply::TakeOver(pb::Blank {}))
             }
             Request::ChangeSeat(request) => {
-                let changed = self.roster.lead_for_peer(&roster::from_request(request)?).await;
-                Ok(Reply::ChangeSeat(roster::reply(changed)))
+                let changed = self.roster.lead_for_peer(&seat_change::from_request(request)?).await;
+                Ok(Reply::ChangeSeat(seat_change::reply(changed)))
             }
             Request::Probe(_) => {
                 let founded = self.view.raft.is_initialized().await.map_err(|error| error.to_string())?;
