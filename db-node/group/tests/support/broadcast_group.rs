@@ -66,6 +66,10 @@ impl Group {
             let node = group.node(me, listener).await;
             group.nodes.push(Some(node));
         }
+        // A group is founded by all of its members together: whoever is stopped before that keeps it from ever being there.
+        for index in 0..members {
+            group.until(index, "serving", |status| status.not_ready_because.is_none()).await;
+        }
         group
     }
 
