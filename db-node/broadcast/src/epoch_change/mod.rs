@@ -20,7 +20,7 @@ use crate::message::{Body, Health, Reason};
 
 use prepare::Preparation;
 pub(crate) use prepare::Promised;
-use transition::Transition;
+use transition::{Part, Transition};
 use vote::{Agreed, Question};
 
 #[derive(Clone, Debug, Hash)]
@@ -35,6 +35,8 @@ pub(crate) struct Change {
     agreed: Option<Agreed>,
     preparation: Option<Preparation>,
     transition: Option<Transition>,
+    /// What was fetched for an epoch that was given up for a later one.
+    set_aside: Option<Part>,
     /// This member coordinates the accepted epoch, and announces it once it is durable here.
     announces: Option<Epoch>,
     /// How often in a row it came to nothing.
@@ -73,6 +75,7 @@ impl Change {
             agreed: None,
             preparation: None,
             transition: None,
+            set_aside: None,
             announces: None,
             failures: 0,
             moved: now,

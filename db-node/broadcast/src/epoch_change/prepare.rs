@@ -101,7 +101,7 @@ impl Member {
         self.change.moved = self.now.monotonic;
         self.change.question = None;
         self.change.preparation = None;
-        self.change.transition = None;
+        self.set_transition_aside();
         self.persist(vec![Write::Promise(epoch)], Then::Promised(epoch));
         if !self.config.keeps(Rule::DurableBeforePromised) {
             self.promise_is_durable(epoch);

@@ -42,14 +42,21 @@ pub(super) enum Role {
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Transition {
     start: Start,
+    part: Part,
+    attempt: u32,
+    retry: Duration,
+}
+
+/// What is here of the log that an epoch starts from. It outlives the epoch that it was fetched for: who is far behind while
+/// epochs come and go would begin again with each of them, and never be done.
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Part {
     /// What the new log has in common with the old one, or the snapshot that replaces that.
     from: From,
     /// Beyond that, what was fetched so far.
     fetched: Vec<Entry>,
     /// The end of what is fetched; none while a snapshot is awaited.
     tip: Option<Tip>,
-    attempt: u32,
-    retry: Duration,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -69,7 +76,7 @@ impl Transition {
 
     /// The whole log that the epoch starts from is here.
     fn is_complete(&self) -> bool {
-        self.tip.as_ref().is_some_and(|tip| tip.slot >= self.start.target.last())
+        self.part.tip.as_ref().is_some_and(|tip| tip.slot >= self.start.target.last())
     }
 }
 
@@ -111,7 +118,7 @@ impl Member {
     pub(crate) fn catches_up_for_epoch(&self) -> Option<CatchUp> {
         let transition = self.change.transition.as_ref().filter(|it| it.start.role == Role::Follower)?;
         let upto = transition.start.target.last();
-        Some(match &transition.tip {
+        Some(match &transition.part.tip {
             Some(tip) => CatchUp { at: tip.slot, upto, by: Means::Log },
             None => CatchUp { at: self.acks.delivered, upto, by: Means::Snapshot },
         })
@@ -137,12 +144,11 @@ impl Member {
             return;
         }
         let whole = self.whole_log(&start);
+        self.set_transition_aside();
         if start.epoch > self.promised && from != Some(start.target.last()) {
             self.raise_promise(start.epoch);
         }
-        self.change.moved = self.now.monotonic;
-        self.change.transition = Some(Transition {
-            start,
+        let own = Part {
             tip: match &whole {
                 Some(base) => Some(Tip::new(self.config.members, base)),
                 None => from.map(|slot| self.log.tip_at(slot)),
@@ -152,10 +158,51 @@ impl Member {
                 None => From::Log(from.unwrap_or(self.log.base().slot)),
             },
             fetched: Vec::new(),
-            attempt: 0,
-            retry: self.now.monotonic,
-        });
+        };
+        let earlier = self.change.set_aside.take();
+        let part = earlier.and_then(|part| self.as_far_as_it_serves(part, &start.target, &own)).unwrap_or(own);
+        self.change.moved = self.now.monotonic;
+        self.change.transition = Some(Transition { start, part, attempt: 0, retry: self.now.monotonic });
         self.go_on_with_transition();
+    }
+
+    /// The way into an epoch ends here. What was fetched may be of use for the next one.
+    pub(super) fn set_transition_aside(&mut self) {
+        if let Some(transition) = self.change.transition.take() {
+            self.change.set_aside = Some(transition.part);
+        }
+    }
+
+    /// Of what was fetched for another epoch, that which is of this log too; none if there is no more than without it.
+    ///
+    /// What was fetched is a part of a log of that epoch's history, so the prefix property holds between the two. And what a
+    /// snapshot covers was committed in no later epoch than that one, so it is in the history of each later one.
+    fn as_far_as_it_serves(&self, mut part: Part, target: &History, own: &Part) -> Option<Part> {
+        let end = part.tip.as_ref()?.slot;
+        let mut shape = match &part.from {
+            From::Snapshot(base) => History::empty(base.epoch, base.slot),
+            From::Log(slot) if *slot >= self.log.base().slot => self.log.history().prefix(*slot),
+            From::Log(_) => return None,
+        };
+        for entry in &part.fetched {
+            shape.push(entry.sequence.epoch, entry.sequence.slot);
+        }
+        let Fork::After(slot) = History::fork(&shape, target) else { return None };
+        if own.tip.as_ref().is_some_and(|tip| tip.slot >= slot) {
+            return None;
+        }
+        if slot < end {
+            part.fetched.retain(|entry| entry.sequence.slot <= slot);
+            let mut tip = match &part.from {
+                From::Snapshot(base) => Tip::new(self.config.members, base),
+                From::Log(slot) => self.log.tip_at(*slot),
+            };
+            for entry in &part.fetched {
+                tip.follow(entry).ok()?;
+            }
+            part.tip = Some(tip);
+        }
+        Some(part)
     }
 
     /// What the log starts from, if this member knows of no group and the peers' log is whole.
@@ -168,7 +215,7 @@ impl Member {
     fn go_on_with_transition(&mut self) {
         if let Some(transition) = self.change.transition.take_if(|transition| {
             transition.is_complete()
-                || (transition.tip.is_some() && !self.config.keeps(Rule::NeverClaimWithLess))
+                || (transition.part.tip.is_some() && !self.config.keeps(Rule::NeverClaimWithLess))
         }) {
             self.accept(transition);
         } else if self.change.transition.is_some() {
@@ -192,7 +239,7 @@ impl Member {
         let giver = self.gaps.turn_of_giver(transition.attempt).filter(|giver| sources.contains(giver));
         let Some(source) = giver.or(turn.map(|turn| sources[turn])) else { return };
         transition.attempt += 1;
-        match &transition.tip {
+        match &transition.part.tip {
             Some(tip) => {
                 let (from, upto) = (tip.slot.next(), transition.start.target.last());
                 self.counters.asked += 1;
@@ -220,7 +267,7 @@ impl Member {
             self.counters.stale += 1;
             return;
         };
-        let Some(tip) = &mut transition.tip else { return };
+        let Some(tip) = &mut transition.part.tip else { return };
         if base > tip.slot {
             self.log_of_peer_is_too_short(from);
             return;
@@ -234,7 +281,7 @@ impl Member {
                 break;
             }
             *tip = next;
-            transition.fetched.push(entry);
+            transition.part.fetched.push(entry);
         }
         if tip.slot > before {
             self.gaps.was_of_use(from);
@@ -248,11 +295,10 @@ impl Member {
     pub(super) fn take_snapshot_into_transition(&mut self, epoch: Epoch, base: &Base) {
         let members = self.config.members;
         let Some(transition) = &mut self.change.transition else { return };
-        let is_ahead = transition.tip.as_ref().is_none_or(|tip| base.slot > tip.slot);
+        let is_ahead = transition.part.tip.as_ref().is_none_or(|tip| base.slot > tip.slot);
         if epoch <= transition.epoch() && is_ahead {
-            transition.from = From::Snapshot(base.clone());
-            transition.fetched.clear();
-            transition.tip = Some(Tip::new(members, base));
+            let tip = Some(Tip::new(members, base));
+            transition.part = Part { from: From::Snapshot(base.clone()), fetched: Vec::new(), tip };
             transition.attempt = 0;
             self.change.moved = self.now.monotonic;
             self.go_on_with_transition();
@@ -261,7 +307,7 @@ impl Member {
 
     /// Accepts an epoch: the log and the claim to have it become durable in one step.
     fn accept(&mut self, transition: Transition) {
-        let Transition { start, from, fetched, .. } = transition;
+        let Transition { start, part: Part { from, fetched, .. }, .. } = transition;
         debug_assert!(start.epoch > self.accepted && start.epoch >= self.promised);
         // What was committed while the rest was fetched is a part of what is kept, if all keep the protocol.
         if matches!(from, From::Log(kept) if kept < self.acks.settled) {
@@ -331,6 +377,7 @@ impl Member {
         self.restart_reads();
         let change = &mut self.change;
         (change.want, change.question, change.preparation, change.agreed) = (None, None, None, None);
+        change.set_aside = None;
         change.ask_epoch = None;
         change.failures = 0;
         change.caught_up_since = None;
