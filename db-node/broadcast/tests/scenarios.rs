@@ -34,6 +34,8 @@ enum Command {
         max_reads: Option<usize>,
         #[arg(key)]
         keep_slots: Option<u64>,
+        #[arg(key)]
+        max_resend: Option<usize>,
     },
     /// Members with empty disks, none of which is started yet. A message takes 1 ms, a sync 2 ms.
     EmptyGroup { members: u16 },
@@ -155,9 +157,10 @@ impl goldenscript::Runner for Script {
                 max_uncommitted,
                 max_reads,
                 keep_slots,
+                max_resend,
             } => {
                 let (max_unsequenced, max_uncommitted) = (*max_unsequenced, *max_uncommitted);
-                let (max_reads, keep_slots) = (*max_reads, *keep_slots);
+                let (max_reads, keep_slots, max_resend) = (*max_reads, *keep_slots, *max_resend);
                 let world = self.group(*members, move |config| {
                     let bounds = &mut config.bounds;
                     bounds.max_unsequenced_requests =
@@ -165,6 +168,7 @@ impl goldenscript::Runner for Script {
                     bounds.max_uncommitted_slots = max_uncommitted.unwrap_or(bounds.max_uncommitted_slots);
                     bounds.max_waiting_reads = max_reads.unwrap_or(bounds.max_waiting_reads);
                     bounds.keep_log_slots = keep_slots.unwrap_or(bounds.keep_log_slots);
+                    bounds.max_resend_bytes = max_resend.unwrap_or(bounds.max_resend_bytes);
                 });
                 let delay = delay.map_or(Duration::from_millis(1), |delay| delay.0);
                 world.network.delay = delay..delay;
@@ -326,6 +330,7 @@ scenarios![
     all_members_crash_and_come_back,
     a_member_that_was_away_catches_up_from_logs,
     a_member_that_was_away_too_long_needs_a_snapshot,
+    a_member_far_behind_goes_on_fetching_when_the_epoch_changes_again,
     a_slow_disk_costs_the_turn,
     a_wrong_clock_costs_the_turn,
     a_member_that_is_not_heard_is_put_out,
