@@ -331,6 +331,7 @@ scenarios![
     a_member_that_was_away_catches_up_from_logs,
     a_member_that_was_away_too_long_needs_a_snapshot,
     a_member_far_behind_goes_on_fetching_when_the_epoch_changes_again,
+    what_was_fetched_is_left_out_where_the_next_epoch_differs,
     a_slow_disk_costs_the_turn,
     a_wrong_clock_costs_the_turn,
     a_member_that_is_not_heard_is_put_out,
