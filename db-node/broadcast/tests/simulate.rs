@@ -47,6 +47,7 @@ fn any_schedule_of_faults_keeps_every_promise() {
     println!("seeds {first} to {}", first + seeds - 1);
     let (next, slots, epochs, reads, snapshots) =
         (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let (done, repeated) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
@@ -60,6 +61,8 @@ fn any_schedule_of_faults_keeps_every_promise() {
                     epochs.fetch_add(world.highest_epoch.counter, Ordering::Relaxed);
                     reads.fetch_add(world.reads_answered, Ordering::Relaxed);
                     snapshots.fetch_add(world.snapshots_installed, Ordering::Relaxed);
+                    done.fetch_add(world.answers.done, Ordering::Relaxed);
+                    repeated.fetch_add(world.answers.repeated, Ordering::Relaxed);
                 }
                 Err(_) => {
                     next.store(seeds, Ordering::Relaxed);
@@ -78,7 +81,9 @@ fn any_schedule_of_faults_keeps_every_promise() {
         }
     });
     println!("{slots:?} slots, {epochs:?} epochs, {reads:?} reads, {snapshots:?} snapshots");
+    println!("{done:?} calls did what they were to do, {repeated:?} were repeats");
     assert!(slots.into_inner() > 0 && reads.into_inner() > 0);
+    assert!(done.into_inner() > 0 && repeated.into_inner() > 0);
 }
 
 /// A group that purges its logs at once, and writes all the time. One was away for too long, and takes a snapshot meanwhile.

@@ -160,7 +160,8 @@ impl Member {
             fetched: Vec::new(),
         };
         let earlier = self.change.set_aside.take();
-        let part = earlier.and_then(|part| self.as_far_as_it_serves(part, &start.target, &own)).unwrap_or(own);
+        let part =
+            earlier.and_then(|part| self.as_far_as_it_serves(part, &start.target, &own)).unwrap_or(own);
         self.change.moved = self.now.monotonic;
         self.change.transition = Some(Transition { start, part, attempt: 0, retry: self.now.monotonic });
         self.go_on_with_transition();

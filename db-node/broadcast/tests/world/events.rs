@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use agora_broadcast::{Base, Epoch, MemberId, Message};
+use agora_machine::Record;
 
 /// An event in the queue: by its time, then in the order in which they were planned.
 pub(super) struct Scheduled {
@@ -40,6 +41,7 @@ pub(super) enum Event {
         from: MemberId,
         epoch: Epoch,
         base: Base,
+        state: Vec<Record>,
     },
     Lost {
         node: MemberId,

@@ -4,26 +4,28 @@ use agora_broadcast::{DiskId, ListChange, MemberId, Slot};
 
 use super::World;
 use super::disk::Disk;
+use super::marketplace::Replica;
 
 impl World {
     /// A member loses its disk, and with it all that it ever stored. It starts again with an empty one.
     pub fn lose_disk(&mut self, id: MemberId) {
         self.disks += 1;
-        self.change_disk(id, Disk::empty(DiskId(self.disks)));
+        self.change_disk(id, Disk::empty(DiskId(self.disks)), Replica::default());
         self.trace.note(self.now, || format!("{id} loses its disk, and starts with an empty one"));
         self.start(id);
     }
 
     /// The disk that a member lost last turns up again, and it starts from that; the one that it had meanwhile is gone.
     pub fn return_disk(&mut self, id: MemberId) {
-        if let Some(disk) = self.node_mut(id).lost.pop() {
-            self.change_disk(id, disk);
+        let node = self.node_mut(id);
+        if let (Some(disk), Some(replica)) = (node.lost.pop(), node.lost_replicas.pop()) {
+            self.change_disk(id, disk, replica);
             self.trace.note(self.now, || format!("{id} has the disk again that it had before"));
             self.restart(id);
         }
     }
 
-    fn change_disk(&mut self, id: MemberId, disk: Disk) {
+    fn change_disk(&mut self, id: MemberId, disk: Disk, replica: Replica) {
         let applied = self.node(id).disk.applied;
         if self.is_up(id) {
             self.crash_keeping(id, 0, applied);
@@ -31,6 +33,8 @@ impl World {
         let node = self.node_mut(id);
         let lost = std::mem::replace(&mut node.disk, disk);
         node.lost.push(lost);
+        let lost = std::mem::replace(&mut node.replica, replica);
+        node.lost_replicas.push(lost);
     }
 
     /// Whether a member's disk has a seat, as far as the delivered slots say.

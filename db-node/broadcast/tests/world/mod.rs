@@ -6,6 +6,7 @@ pub mod disk;
 mod events;
 #[allow(dead_code, reason = "not every test loses disks")]
 pub mod loss;
+pub mod marketplace;
 pub mod network;
 mod outputs;
 #[allow(dead_code, reason = "scenarios make their own schedules")]
@@ -30,9 +31,11 @@ use bytes::Bytes;
 use rand::Rng;
 use rand::rngs::SmallRng;
 
+use agora_machine::Record;
 use checker::{Checker, Seat};
 use disk::Disk;
 use events::{Event, Scheduled};
+use marketplace::{Answers, Replica};
 use network::Network;
 use quirks::{Place, Quirks};
 use trace::Trace;
@@ -47,6 +50,7 @@ pub struct World {
     pub nodes: Vec<Node>,
     pub network: Network,
     pub checker: Checker,
+    pub answers: Answers,
     pub trace: Trace,
     events: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
@@ -74,8 +78,11 @@ pub struct Node {
     /// None: it is down.
     pub member: Option<Member>,
     pub disk: Disk,
-    /// Disks that it had before.
+    /// The database on that disk.
+    pub replica: Replica,
+    /// Disks that it had before, and the databases on them.
     pub lost: Vec<Disk>,
+    lost_replicas: Vec<Replica>,
     /// How long a sync takes.
     pub sync_time: Duration,
     pub is_syncing: bool,
@@ -129,7 +136,9 @@ impl World {
             id: MemberId(index),
             member: None,
             disk: disk(MemberId(index)),
+            replica: Replica::default(),
             lost: Vec::new(),
+            lost_replicas: Vec::new(),
             sync_time: Duration::from_millis(1),
             is_syncing: false,
             clock_offset_ms: 0,
@@ -148,6 +157,7 @@ impl World {
             nodes: (0..members).map(node).collect(),
             network: Network::new(members),
             checker: Checker::default(),
+            answers: Answers::default(),
             trace: Trace::default(),
             events: BinaryHeap::new(),
             scheduled: 0,
@@ -224,6 +234,7 @@ impl World {
         let buffers_lost = if self.network.are_buffers_kept { 0 } else { self.dice(id).random() };
         let node = self.node_mut(id);
         node.disk.crash(kept, applied);
+        node.replica.crash(applied);
         node.member = None;
         node.is_syncing = false;
         node.unanswered.clear();
@@ -332,10 +343,13 @@ impl World {
             Event::StateSynced { .. } => {
                 let node = self.node_mut(id);
                 node.disk.sync_state();
+                node.replica.sync();
                 let slot = node.disk.applied;
                 self.step(id, Input::StateDurable { slot });
             }
-            Event::SnapshotArrives { from, epoch, base, .. } => self.install(id, from, epoch, base),
+            Event::SnapshotArrives { from, epoch, base, state, .. } => {
+                self.install(id, from, epoch, base, state)
+            }
             Event::Lost { peer, .. } => {
                 self.trace.note(self.now, || format!("{id} loses its connection to {peer}"));
                 self.step(id, Input::PeerLost { peer });
@@ -418,12 +432,14 @@ impl World {
         self.step(id, Input::GivesSnapshot { to, slot });
     }
 
-    fn install(&mut self, id: MemberId, from: MemberId, epoch: Epoch, base: Base) {
+    fn install(&mut self, id: MemberId, from: MemberId, epoch: Epoch, base: Base, state: Vec<Record>) {
         self.trace.note(self.now, || format!("{id} installs a snapshot up to slot {}", base.slot));
         let node = self.node_mut(id);
         if base.slot > node.disk.applied {
             node.disk.apply(base.slot, base.epoch);
             node.disk.sync_state();
+            node.replica.install(base.slot, state);
+            node.replica.sync();
         }
         node.unanswered.clear();
         self.snapshots_installed += 1;

@@ -67,8 +67,10 @@ impl World {
         for request in &delivery.requests {
             node.unanswered.remove(&request.id);
         }
+        let answers = node.replica.apply(delivery);
         let seats = self.nodes.iter().map(Node::seat);
         self.checker.delivered(delivery, seats);
+        self.answers.given(delivery, answers);
     }
 
     fn read_is_ready(&mut self, id: MemberId, read: ReadId, slot: Slot) {
@@ -86,8 +88,9 @@ impl World {
         if let Some((epoch, base)) = given.filter(|_| self.network.is_open(from, id)) {
             let start = self.node(id).start;
             let time = Duration::from_millis(self.dice(id).random_range(1..self.snapshot_ms));
+            let state = self.node(from).replica.records();
             self.gives_snapshot(from, id, base.slot);
-            self.schedule(time, Event::SnapshotArrives { node: id, start, from, epoch, base });
+            self.schedule(time, Event::SnapshotArrives { node: id, start, from, epoch, base, state });
         }
     }
 

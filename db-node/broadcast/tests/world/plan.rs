@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
+use super::marketplace::CALLS;
 use super::quirks::{Place, Quirk};
 
 pub fn ms(most: u64) -> Duration {
@@ -75,10 +76,10 @@ pub enum Founded {
 /// Something that is done at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deed {
-    /// Commands of these sizes are proposed together.
+    /// These calls of clients are proposed together.
     Propose {
         at: MemberId,
-        sizes: Vec<usize>,
+        calls: Vec<u16>,
     },
     Read {
         at: MemberId,
@@ -239,7 +240,7 @@ impl Drawing {
         match self.random.random_range(0..10) {
             0..6 => {
                 let count = self.random.random_range(1..4);
-                Deed::Propose { at, sizes: (0..count).map(|_| self.random.random_range(0..200)).collect() }
+                Deed::Propose { at, calls: (0..count).map(|_| self.random.random_range(0..CALLS)).collect() }
             }
             6..9 => Deed::Read { at },
             _ => Deed::SyncStates,
@@ -306,7 +307,7 @@ impl Drawing {
 impl fmt::Display for Deed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Deed::Propose { at, sizes } => write!(f, "{at} proposes commands of {sizes:?} bytes"),
+            Deed::Propose { at, calls } => write!(f, "{at} proposes the calls {calls:?}"),
             Deed::Read { at } => write!(f, "{at} reads"),
             Deed::SyncStates => write!(f, "all sync their states"),
             Deed::Crash { who, heard } => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use agora_broadcast::{Config, Member, MemberId, Rule, Slot, Standing};
 use bytes::Bytes;
 
+use super::marketplace;
 use super::plan::{Deed, Founded, Plan, ms};
 use super::quirks::Quirks;
 use super::trace::{Detail, To};
@@ -59,9 +60,8 @@ pub fn go_through(world: &mut World, plan: &Plan) {
 
 fn act(world: &mut World, deed: &Deed) {
     match deed {
-        Deed::Propose { at, sizes } => {
-            let commands = sizes.iter().map(|size| Bytes::from(vec![b'x'; *size])).collect();
-            world.propose(*at, commands);
+        Deed::Propose { at, calls } => {
+            world.propose(*at, calls.iter().copied().map(marketplace::command).collect());
         }
         Deed::Read { at } => world.read(*at),
         Deed::SyncStates => world.members().for_each(|member| world.sync_state(member)),
@@ -111,6 +111,12 @@ fn settle(world: &mut World, absent: &[MemberId]) {
     for slot in 1..=world.checker.last_delivered().0 {
         world.checker.check_durable(Slot(slot), seats.clone());
     }
+    let mut states = world.nodes.iter().map(|node| node.replica.records());
+    let first = states.next();
+    assert!(
+        states.all(|state| Some(&state) == first.as_ref()),
+        "databases that have applied the same differ"
+    );
 }
 
 /// These members are up, take turns, and have nothing left to do; then once more after they were given something.

@@ -93,8 +93,8 @@ impl Shrinker {
     fn make_proposals_small(&mut self) {
         self.try_to(|plan| {
             for (_, deed) in &mut plan.deeds {
-                if let Deed::Propose { sizes, .. } = deed {
-                    *sizes = vec![1];
+                if let Deed::Propose { calls, .. } = deed {
+                    calls.truncate(1);
                 }
             }
         });
