@@ -5,10 +5,12 @@
 //!
 //! - `args`: the command line.
 //! - `node`: the life of the process: open, start, serve, stop.
+//! - `connections`: what the service listens to, bounded.
 //! - `member`: which group replicates which state machine.
 //! - [`service`]: the gRPC face.
 
 mod args;
+mod connections;
 mod member;
 mod node;
 pub mod service;

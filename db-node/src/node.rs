@@ -11,9 +11,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use crate::args::{Args, Kind};
+use crate::connections::connections;
 use crate::member::{self, Running};
 use crate::service::{Disk, Service, ServiceOptions};
 
@@ -23,6 +23,8 @@ const DRAIN: Duration = Duration::from_secs(3);
 const CLOSE: Duration = Duration::from_millis(500);
 /// Flow control must not hold back what the bounds on calls and messages allow.
 const WINDOW_BYTES: u32 = 16 << 20;
+/// Connections at a time: peers and clients need one or two each. More wait until one is closed.
+const CONNECTIONS: usize = 512;
 /// Streams on one connection: clients need one or two.
 const STREAMS: u32 = 256;
 /// Clients whose machine has vanished are noticed when they answer no ping for this long.
@@ -98,10 +100,7 @@ async fn serve(
         .max_concurrent_streams(STREAMS)
         .http2_keepalive_interval(Some(PING_AFTER))
         .add_routes(routes.routes())
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            close.clone().cancelled_owned(),
-        );
+        .serve_with_incoming_shutdown(connections(listener, CONNECTIONS), close.clone().cancelled_owned());
     let mut server = tokio::spawn(server);
     let outcome = tokio::select! {
         () = stop.cancelled() => Ok(()),
