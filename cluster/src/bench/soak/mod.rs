@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use agora_process::Role;
+use agora_process::{Role, Shutdown};
 use anyhow::{Context, bail};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -48,11 +48,11 @@ const CONNECTIONS: usize = 4;
 /// Runs it. `told` hears of each sample as it is taken.
 pub(crate) async fn run(
     plan: &Plan,
-    stop: &CancellationToken,
+    shutdown: &Shutdown,
     mut told: impl FnMut(&Sample),
 ) -> anyhow::Result<Report> {
     let keep = plan.keep_log_slots;
-    let site = Site::start_changed(stop, None, |file| {
+    let site = Site::start_changed(shutdown, None, |file| {
         file.keep_only(Role::Customer);
         file.log.keep_slots = keep.unwrap_or(file.log.keep_slots);
     });
@@ -60,7 +60,7 @@ pub(crate) async fn run(
     let outcome = match site.cluster() {
         Some(cluster) => tokio::select! {
             outcome = soak(plan, &site, cluster, &mut told) => outcome,
-            () = stop.cancelled() => Err(anyhow::anyhow!("interrupted")),
+            () = shutdown.stop.cancelled() => Err(anyhow::anyhow!("interrupted")),
         },
         None => Err(anyhow::anyhow!("the cluster is not this program's own")),
     };

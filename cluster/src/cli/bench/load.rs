@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use agora_process::{ClusterFile, shutdown_signal};
+use agora_process::{ClusterFile, Shutdown};
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,9 +16,7 @@ use crate::bench::load::{
     Kill, Killed, Measured, Op, Pace, Report, Snapshot, Successes, Target, Timing, Wares, Ways, prepare, run,
 };
 use crate::bench::site::Site;
-use crate::cli::out;
-
-const INTERRUPTED: u8 = 130;
+use crate::cli::{INTERRUPTED, interrupted, listen, out};
 
 #[derive(Debug, Args)]
 pub struct LoadArgs {
@@ -79,13 +77,11 @@ pub async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     if args.kill.as_ref().is_some_and(|kill| !kill.is_within(Duration::from_secs(args.seconds))) {
         bail!("--kill comes after the measurement, which takes {} s: see --seconds", args.seconds);
     }
-    let stop = shutdown_signal().context("can't listen for signals")?;
-    let report = match on_site(&args, &stop).await {
+    let shutdown = listen()?;
+    let stop = &shutdown.stop;
+    let report = match on_site(&args, &shutdown).await {
         Ok(report) => report,
-        Err(_) if stop.is_cancelled() => {
-            out::note("interrupted; everything is stopped again");
-            return Ok(ExitCode::from(INTERRUPTED));
-        }
+        Err(_) if stop.is_cancelled() => return Ok(interrupted()),
         Err(error) => return Err(error),
     };
     // With the JSON on standard output, what people read goes elsewhere.
@@ -99,13 +95,16 @@ pub async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     Ok(if stop.is_cancelled() { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
-async fn on_site(args: &LoadArgs, stop: &CancellationToken) -> anyhow::Result<Report> {
+async fn on_site(args: &LoadArgs, shutdown: &Shutdown) -> anyhow::Result<Report> {
     let site = match (&args.data, &args.config) {
-        (None, None) => Site::start(stop).await?,
+        (None, None) => Site::start(shutdown).await?,
         (Some(data), _) => Site::running_on(data).await?,
         (None, Some(config)) => Site::of_file(config)?,
     };
-    let measured = measure(args, &site, stop).await;
+    let measured = tokio::select! {
+        measured = measure(args, &site, &shutdown.stop) => measured,
+        () = shutdown.hurry.cancelled() => Err(anyhow::anyhow!("interrupted")),
+    };
     site.stop().await;
     measured
 }

@@ -4,14 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use agora_process::shutdown_signal;
-use anyhow::Context;
 use clap::Args;
 
 use crate::bench::soak::{Plan, run};
-use crate::cli::out;
-
-const INTERRUPTED: u8 = 130;
+use crate::cli::{interrupted, listen, out};
 
 #[derive(Debug, Args)]
 pub struct SoakArgs {
@@ -36,7 +32,7 @@ pub struct SoakArgs {
 }
 
 pub async fn soak(args: SoakArgs) -> anyhow::Result<ExitCode> {
-    let stop = shutdown_signal().context("can't listen for signals")?;
+    let shutdown = listen()?;
     let say = |text: &str| match &args.json {
         Some(path) if path.as_os_str() == "-" => out::note(text),
         _ => out::line(text),
@@ -48,10 +44,9 @@ pub async fn soak(args: SoakArgs) -> anyhow::Result<ExitCode> {
         every: args.every.max(Duration::from_millis(100)),
         keep_log_slots: args.keep_log,
     };
-    let report = run(&plan, &stop, |sample| say(&sample.to_string())).await;
-    if stop.is_cancelled() {
-        out::note("interrupted; everything is stopped again");
-        return Ok(ExitCode::from(INTERRUPTED));
+    let report = run(&plan, &shutdown, |sample| say(&sample.to_string())).await;
+    if shutdown.stop.is_cancelled() {
+        return Ok(interrupted());
     }
     let report = report?;
     say(&report.text());
