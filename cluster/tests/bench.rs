@@ -102,6 +102,23 @@ fn a_load_tells_what_each_call_costs_and_how_long_a_kill_held_it_up() {
 }
 
 #[test]
+fn each_customer_node_can_be_measured_by_itself_while_one_is_dead_and_one_is_slow() {
+    let load = ["load", "--target", "customer", "--clients", "1", "--warmup", "0", "--seconds", "1"];
+    let conditions = ["--node", "each", "--down", "customer-4", "--slow", "customer-2"];
+    let reports = bench(&[&load[..], &conditions].concat());
+    let reports = reports.as_array().unwrap();
+    let nodes: Vec<_> = reports.iter().map(|report| report["node"].as_str().unwrap()).collect();
+    assert_eq!(nodes, ["customer-1", "customer-2", "customer-3", "customer-5"]);
+    for report in reports {
+        assert_eq!((&report["down"], &report["slow"]), (&"customer-4".into(), &"customer-2".into()));
+        assert!(report["ops"].as_u64().unwrap() > 0 && report["errors"] == 0, "{report}");
+    }
+    // What it has others do comes late, and what others have it do does not matter to most of their calls.
+    let p50 = |index: usize| reports[index]["p50_us"].as_u64().unwrap();
+    assert!(p50(1) > p50(0).min(p50(2)).min(p50(3)), "{reports:#?}");
+}
+
+#[test]
 fn an_overload_tells_its_curve_and_whether_the_promise_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("report");

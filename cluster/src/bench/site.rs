@@ -52,14 +52,13 @@ impl Site {
 
     /// A standard cluster on free ports, with nothing in it. If it does not get ready, its logs are kept.
     pub async fn start(shutdown: &Shutdown) -> anyhow::Result<Self> {
-        Self::start_changed(shutdown, None, |_| ()).await
+        Self::start_changed(shutdown, |_| ()).await
     }
 
-    /// The same, from the build of another `cluster` program if there is one, and with its cluster file changed first.
+    /// The same, with its options changed first: its cluster file, or the build that it is started from.
     pub async fn start_changed(
         shutdown: &Shutdown,
-        program: Option<&Path>,
-        change: impl FnOnce(&mut ClusterFile),
+        change: impl FnOnce(&mut StartOptions),
     ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("agora-bench-").tempdir();
         let directory = directory.context("can't make a temporary directory")?;
@@ -67,8 +66,7 @@ impl Site {
         options.shutdown = shutdown.clone();
         // No purchase fails of a declined card: how often cards are declined is not what is measured.
         options.file.financial.approval_rate = 1.0;
-        options.program = program.map(Path::to_owned);
-        change(&mut options.file);
+        change(&mut options);
         match Cluster::start(options).await {
             Ok(cluster) => {
                 Ok(Site { file: (*cluster.file()).clone(), hold: Hold::Own(Own { cluster, directory }) })

@@ -78,7 +78,7 @@ pub(crate) async fn run(
     shutdown: &Shutdown,
     mut told: impl FnMut(&Kill),
 ) -> anyhow::Result<Report> {
-    let site = Site::start_changed(shutdown, None, |file| file.keep_only(group.role())).await?;
+    let site = Site::start_changed(shutdown, |options| options.file.keep_only(group.role())).await?;
     let mut report = Report::new(group, clients);
     let measured = async {
         let cluster = site.cluster().context("the cluster is not this program's own")?;

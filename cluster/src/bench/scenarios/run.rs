@@ -85,7 +85,11 @@ pub(crate) async fn run(
     counter: &Arc<Counter>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<RunReport> {
-    let site = Site::start_changed(shutdown, program, |file| setting.scenario.prepare(file)).await?;
+    let site = Site::start_changed(shutdown, |options| {
+        options.program = program.map(Path::to_owned);
+        setting.scenario.prepare(&mut options.file);
+    });
+    let site = site.await?;
     let ran = match site.cluster() {
         Some(cluster) => on(cluster, setting, counter, &shutdown.stop).await,
         None => Err(anyhow::anyhow!("the run has no cluster of its own")),

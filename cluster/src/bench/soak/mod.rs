@@ -72,9 +72,9 @@ pub(crate) async fn run(
     shutdown: &Shutdown,
     mut told: impl FnMut(&Sample),
 ) -> anyhow::Result<Report> {
-    let site = Site::start_changed(shutdown, None, |file| {
-        file.keep_only(Role::Customer);
-        file.log.keep_slots = plan.keep_log_slots;
+    let site = Site::start_changed(shutdown, |options| {
+        options.file.keep_only(Role::Customer);
+        options.file.log.keep_slots = plan.keep_log_slots;
     });
     let site = site.await?;
     let outcome = match site.cluster() {
