@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,7 +36,9 @@ enum Command {
     #[command(
         after_help = "Examples:\n  chaos run --plan replica-kill --minutes 2\n  chaos run --plan frontends --clients 100\n  chaos run --plan leaders --seconds 30 \
                             --seed 7 --history history.jsonl --report out\n  chaos run --plan everything --cluster data\n\nExit codes:\n  0  every promise was kept\n  1  a \
-                            promise was broken\n  2  it could not be run to its end, or not everything could be checked"
+                            promise was broken\n  2  it could not be run to its end, or not everything could be checked\n\nCtrl-C ends a run: what was done to the cluster is undone, and a \
+                            cluster of its own is stopped. A second Ctrl-C does not wait for any of that, but leaves nothing behind \
+                            either."
     )]
     Run(RunArguments),
 }
@@ -194,7 +197,7 @@ pub fn run() -> ExitCode {
     match execute(&arguments) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            drop(writeln!(std::io::stderr(), "error: {error:#}"));
             ExitCode::from(COULD_NOT_RUN)
         }
     }

@@ -15,6 +15,7 @@ pub mod history;
 pub mod readings;
 pub mod report;
 mod run;
+mod say;
 pub mod subject;
 pub mod workload;
 

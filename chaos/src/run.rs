@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agora_process::Shutdown;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,7 @@ use crate::faults::{Happening, Injector, Kind, Plan, Reach, Timeline, bars, obse
 use crate::history::Recorder;
 use crate::readings::{Collector, Readings};
 use crate::report::{Availability, Course, Ending, Report};
+use crate::say::say;
 use crate::subject::{Subject, SubjectError};
 use crate::workload::{People, Place, Workload};
 use progress::Progress;
@@ -26,7 +28,7 @@ const FINISH_BROKEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs chaos. A cluster that it started is stopped at the end, whatever the end is.
 pub(crate) async fn run(arguments: &RunArguments) -> anyhow::Result<Report> {
-    let interrupt = agora_process::shutdown_signal().context("can't listen for signals")?;
+    let shutdown = Shutdown::listen().context("can't listen for signals")?;
     anyhow::ensure!(
         arguments.plan != Kind::Clocks || agora_sabotage::ARMED,
         "the clocks of this build can't be set wrong: run it without --release and with --features sabotage"
@@ -37,44 +39,53 @@ pub(crate) async fn run(arguments: &RunArguments) -> anyhow::Result<Report> {
         reach == Reach::Everything || !plan.steps.is_empty(),
         "this plan is about links or clocks, which of a cluster that runs already are out of reach"
     );
-    println!(
-        "Seed {seed}: {} faults in {}",
-        plan.steps.len(),
-        humantime::format_duration(arguments.length())
-    );
+    say!("Seed {seed}: {} faults in {}", plan.steps.len(), humantime::format_duration(arguments.length()));
     match &arguments.cluster {
         Some(data) => {
             let stage = Stage::running(data).await?;
-            on_stage(arguments, plan, &stage, &interrupt).await
+            play(arguments, &plan, &stage, &shutdown).await?.judge(arguments, plan)
         }
-        None => on_own(arguments, plan, &interrupt).await,
+        None => on_own(arguments, plan, &shutdown).await,
     }
 }
 
-async fn on_own(
-    arguments: &RunArguments,
-    plan: Plan,
-    interrupt: &CancellationToken,
-) -> anyhow::Result<Report> {
+async fn on_own(arguments: &RunArguments, plan: Plan, shutdown: &Shutdown) -> anyhow::Result<Report> {
     let data = Data::new(arguments.data.as_deref())?;
-    let (cluster, stage) = Stage::own(data.path(), &plan, interrupt).await?;
-    let outcome = on_stage(arguments, plan, &stage, interrupt).await;
+    let (cluster, stage) = Stage::own(data.path(), &plan, shutdown).await?;
+    let played = play(arguments, &plan, &stage, shutdown).await;
+    // Nothing needs it any more: to judge takes its time.
     cluster.stop().await;
+    let outcome = played.and_then(|played| played.judge(arguments, plan));
     let spoiled = outcome.as_ref().map_or(true, |report| report.ending != Ending::Held);
-    if spoiled && !interrupt.is_cancelled() {
-        println!("The cluster's data and logs are kept in {}", data.keep().display());
+    if spoiled && !shutdown.stop.is_cancelled() {
+        say!("The cluster's data and logs are kept in {}", data.keep().display());
     }
     outcome
 }
 
-async fn on_stage(
+/// Lets clients work while the plan is carried out, and reads what there is then. Gives up when it has to hurry.
+async fn play(
     arguments: &RunArguments,
-    plan: Plan,
+    plan: &Plan,
+    stage: &Stage,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Played> {
+    let played = play_to_the_end(arguments, plan, stage, &shutdown.stop);
+    let gave_up = match arguments.reach() {
+        Reach::Everything => "interrupted",
+        Reach::Processes => "interrupted: what was done to the cluster may not be undone",
+    };
+    shutdown.hurry.run_until_cancelled(played).await.context(gave_up)?
+}
+
+async fn play_to_the_end(
+    arguments: &RunArguments,
+    plan: &Plan,
     stage: &Stage,
     interrupt: &CancellationToken,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<Played> {
     let cluster = &stage.cluster;
-    println!("{} processes are ready; logs in {}", cluster.names().len(), cluster.logs().display());
+    say!("{} processes are ready; logs in {}", cluster.names().len(), cluster.logs().display());
     let origin = Instant::now();
     let recorder = Recorder::new(origin, arguments.history.as_deref());
     let recorder = Arc::new(recorder.context("can't write the history")?);
@@ -105,7 +116,7 @@ async fn on_stage(
     }
     let watching = CancellationToken::new();
     let observing = tokio::spawn(observe(cluster.clone(), Arc::clone(&timeline), watching.clone()));
-    let broken = break_it(cluster, &injector, &plan, workload, arguments, interrupt, &recorder).await;
+    let broken = break_it(cluster, &injector, plan, workload, arguments, interrupt, &recorder).await;
     watching.cancel();
     // It only looks; if it failed, there is less to look at.
     observing.await.ok();
@@ -114,9 +125,9 @@ async fn on_stage(
     let mut checks = vec![broken.processes];
     let (mut readings, mut failure) = (None, broken.failure);
     if interrupt.is_cancelled() {
-        println!("Interrupted: stopping the cluster");
+        say!("Interrupted: stopping the cluster");
     } else if failure.is_none() && checks.iter().all(Check::held) {
-        println!("Waiting until all is well, then checking");
+        say!("Waiting until all is well, then checking");
         let read = look(stage, &place, &people, broken.workload, arguments.finish_within());
         match interrupt.run_until_cancelled(read).await {
             Some(Ok(read)) => {
@@ -131,36 +142,59 @@ async fn on_stage(
             None => {}
         }
     }
-    let call_errors = recorder.errors();
-    let history = recorder.finish().context("can't write the history")?;
-    if plan.kind == Kind::Frontends {
-        checks.push(answers(history.len(), &call_errors));
+    Ok(Played { recorder, timeline, people, checks, readings, failure, from_ns, until_ns: broken.until_ns })
+}
+
+/// What happened, and what there was in the end.
+struct Played {
+    recorder: Arc<Recorder>,
+    timeline: Arc<Timeline>,
+    people: People,
+    /// What was checked meanwhile.
+    checks: Vec<Check>,
+    readings: Option<Readings>,
+    /// What chaos itself could not do.
+    failure: Option<String>,
+    /// The faults were between these moments.
+    from_ns: u64,
+    until_ns: u64,
+}
+
+impl Played {
+    /// Checks it against what was promised.
+    fn judge(self, arguments: &RunArguments, plan: Plan) -> anyhow::Result<Report> {
+        let Played { recorder, timeline, people, mut checks, readings, failure, from_ns, until_ns } = self;
+        let call_errors = recorder.errors();
+        let history = recorder.finish().context("can't write the history")?;
+        if plan.kind == Kind::Frontends {
+            checks.push(answers(history.len(), &call_errors));
+        }
+        checks.extend(match &readings {
+            Some(readings) => check_all(&history, readings, &people),
+            None => check_history(&history),
+        });
+        let ending = Ending::of(&checks, failure.as_ref(), readings.is_some());
+        let timeline = timeline.entries();
+        let ends = history.iter().filter_map(|event| event.end_ns);
+        let end_ns = ends.chain(timeline.last().map(|entry| entry.at_ns)).max().unwrap_or_default();
+        let bars = bars(&timeline, end_ns);
+        Ok(Report {
+            ending,
+            failure,
+            plan,
+            customer_nodes: arguments.customer_nodes(),
+            conditions: arguments.conditions(),
+            seconds: (until_ns - from_ns) as f64 / 1e9,
+            clients: people.sellers.len() + people.buyers.len(),
+            availability: Availability::of(&history, &bars, from_ns, until_ns),
+            course: Course::of(&history, end_ns),
+            bars,
+            timeline,
+            call_errors,
+            checks,
+            readings,
+        })
     }
-    checks.extend(match &readings {
-        Some(readings) => check_all(&history, readings, &people),
-        None => check_history(&history),
-    });
-    let ending = Ending::of(&checks, failure.as_ref(), readings.is_some());
-    let timeline = timeline.entries();
-    let ends = history.iter().filter_map(|event| event.end_ns);
-    let end_ns = ends.chain(timeline.last().map(|entry| entry.at_ns)).max().unwrap_or_default();
-    let bars = bars(&timeline, end_ns);
-    Ok(Report {
-        ending,
-        failure,
-        plan,
-        customer_nodes: arguments.customer_nodes(),
-        conditions: arguments.conditions(),
-        seconds: (broken.until_ns - from_ns) as f64 / 1e9,
-        clients: people.sellers.len() + people.buyers.len(),
-        availability: Availability::of(&history, &bars, from_ns, broken.until_ns),
-        course: Course::of(&history, end_ns),
-        bars,
-        timeline,
-        call_errors,
-        checks,
-        readings,
-    })
 }
 
 /// Whether clients saw nothing of it but delay. The client library has other frontends to go to, so that it can hide the death

@@ -2,13 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[allow(dead_code, reason = "each test program uses a part of it")]
+#[path = "../../cluster/tests/common/tool.rs"]
+mod tool;
+
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use agora_cluster::{Cluster, Ports, StartOptions};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tool::Tool;
 
 fn chaos(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_chaos")).args(args).output().unwrap()
@@ -130,6 +136,23 @@ async fn a_cluster_that_runs_is_broken_and_runs_on() {
     cluster.wait_ready(Duration::from_secs(30)).await.unwrap();
     cluster.stop().await;
     assert_eq!(run("replica-kill", "1").await.unwrap().status.code(), Some(2), "it runs no more");
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_once_or_again_leaves_nothing_behind() {
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chaos"));
+        command.args(["run", "--plan", "replica-kill", "--seconds", "60", "--seed", &seed()]);
+        let mut tool = Tool::start(command);
+        tool.wait_until_it_says(" is killed");
+        assert_eq!(tool.files().len(), 1, "it keeps its data somewhere");
+        tool
+    };
+    let mut tool = run();
+    assert_eq!(tool.told_twice_at_once([Signal::SIGINT, Signal::SIGTERM]), Some(2), "{}", tool.output());
+    // What there is by then is told.
+    assert!(tool.output().contains("Interrupted: not everything could be checked"), "{}", tool.output());
+    assert_eq!(run().told_to_hurry(), Some(2));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::endpoints::Endpoints;
 use crate::error::ClusterError;
@@ -49,6 +50,10 @@ struct Inner {
     /// Held while nodes are added or removed.
     changing: tokio::sync::Mutex<()>,
     prober: Prober,
+    /// Cancelled when it is stopped: no process is started any more, whoever wants to.
+    closed: CancellationToken,
+    /// Cancelled when stopping has to hurry.
+    hurry: CancellationToken,
     _lock: File,
     _ports: Option<Arc<FreePorts>>,
 }
@@ -67,7 +72,7 @@ impl Cluster {
         };
         let started = tokio::select! {
             started = ready => started,
-            () = options.interrupt.cancelled() => Err(ClusterError::Interrupted),
+            () = options.shutdown.stop.cancelled() => Err(ClusterError::Interrupted),
         };
         match started {
             Ok(()) => Ok(cluster),
@@ -116,7 +121,9 @@ impl Cluster {
             log: log(name),
             place: if plan::is_local(address) { Place::Here } else { Place::Elsewhere },
         };
-        let processes: Vec<_> = file.processes().map(spec).map(Process::new).map(Arc::new).collect();
+        let closed = CancellationToken::new();
+        let process = |spec| Arc::new(Process::new(spec, closed.clone()));
+        let processes: Vec<_> = file.processes().map(spec).map(process).collect();
         let own = || processes.iter().map(|process| &process.spec).filter(|spec| spec.place == Place::Here);
         if own().next().is_none() {
             return Err(ClusterError::NothingLocal);
@@ -135,6 +142,8 @@ impl Cluster {
             changes: watch::Sender::new(()),
             changing: tokio::sync::Mutex::default(),
             prober: Prober::default(),
+            closed,
+            hurry: options.shutdown.hurry.clone(),
             _lock: lock,
             _ports: options.ports.clone(),
         };
@@ -245,7 +254,7 @@ impl Cluster {
     /// One of them ends, or the time runs out.
     pub async fn wait_ready(&self, within: Duration) -> Result<(), ClusterError> {
         let mut running = self.own();
-        running.retain(|process| process.life() != Life::NotStarted && !ended(&process.life()));
+        running.retain(|process| process.life() != Life::NotStarted && !process.life().is_down());
         self.wait_for(&running, within).await
     }
 
@@ -274,7 +283,7 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<Option<String>, ClusterError> {
         let mut life = process.watch();
-        let died = life.wait_for(ended);
+        let died = life.wait_for(Life::is_down);
         tokio::pin!(died);
         loop {
             let asked = tokio::select! {
@@ -358,17 +367,22 @@ impl Cluster {
         self.own().iter().map(|process| process.spec.name.clone()).collect()
     }
 
-    /// Stops all processes: tells them, and kills those that take too long. Tells the names of these.
+    /// Stops all processes, for good: tells them, and kills those that take too long, or all at once when it has to hurry
+    /// ([`StartOptions::shutdown`]). Tells the names of those that it killed.
     pub async fn stop(&self) -> Vec<String> {
-        let mut running = self.own();
-        running.retain(|process| process.life().pid().is_some());
-        let stopped = running.iter().map(async |process| {
-            let ended = process.end(GRACE).await;
+        self.inner.closed.cancel();
+        let own = self.own();
+        let stopped = own.iter().map(async |process| {
+            let was_dead = process.life().is_down();
+            let ended = tokio::select! {
+                ended = process.end(GRACE) => ended,
+                () = self.inner.hurry.cancelled() => process.end(Duration::ZERO).await,
+            };
             if let Err(error) = ended {
                 tracing::error!(%error, process = process.spec.name, "could not stop it");
             }
             let killed = matches!(process.life(), Life::Down { how, .. } if how.is_kill());
-            killed.then(|| process.spec.name.clone())
+            (killed && !was_dead).then(|| process.spec.name.clone())
         });
         join_all(stopped).await.into_iter().flatten().collect()
     }
@@ -395,13 +409,9 @@ impl Cluster {
     }
 
     /// Forgets a process: to the cluster it is none any more.
-    fn exclude(&self, name: &str) -> Option<Arc<Process>> {
-        let mut processes = self.inner.processes.write();
-        let at = processes.iter().position(|process| process.spec.name == name)?;
-        let process = processes.remove(at);
-        drop(processes);
+    fn exclude(&self, name: &str) {
+        self.inner.processes.write().retain(|process| process.spec.name != name);
         self.inner.changes.send_replace(());
-        Some(process)
     }
 
     fn named(&self, name: &str) -> Result<Arc<Process>, ClusterError> {
@@ -432,10 +442,6 @@ impl Cluster {
             None => Err(ClusterError::NotRunning { name: process.spec.name.clone() }),
         }
     }
-}
-
-fn ended(life: &Life) -> bool {
-    matches!(life, Life::Down { .. })
 }
 
 fn died_at_start(process: &Process) -> ClusterError {

@@ -77,7 +77,7 @@ pub enum ClusterError {
         missing: Vec<String>,
     },
     /// The caller wanted no more of it.
-    #[error("interrupted while the cluster was starting")]
+    #[error("interrupted: the cluster is being stopped")]
     Interrupted,
     /// No process has that name.
     #[error("no process is called \"{name}\"; there are {known}")]

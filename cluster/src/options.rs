@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agora_process::{ClusterFile, FreePorts};
-use tokio_util::sync::CancellationToken;
+use agora_process::{ClusterFile, FreePorts, Shutdown};
 
 use crate::error::ClusterError;
 use crate::plan::{self, Ports};
@@ -29,8 +28,9 @@ pub struct StartOptions {
     pub ports: Option<Arc<FreePorts>>,
     /// How long it may take to get ready.
     pub ready_within: Duration,
-    /// Cancelled when the caller wants no more of it: then the start ends, and what was started is stopped.
-    pub interrupt: CancellationToken,
+    /// What the caller is told meanwhile: to stop, and then the start ends and what was started is stopped; to hurry, and then
+    /// [`Cluster::stop`](crate::Cluster::stop) kills instead of waiting.
+    pub shutdown: Shutdown,
 }
 
 impl StartOptions {
@@ -56,7 +56,7 @@ impl StartOptions {
             program: None,
             ports: None,
             ready_within: READY_WITHIN,
-            interrupt: CancellationToken::new(),
+            shutdown: Shutdown::default(),
         }
     }
 }

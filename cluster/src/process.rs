@@ -20,6 +20,7 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::program_of;
 use crate::error::ClusterError;
@@ -100,6 +101,11 @@ impl Life {
             Life::NotStarted | Life::Down { .. } => None,
         }
     }
+
+    /// Whether it has ended.
+    pub fn is_down(&self) -> bool {
+        matches!(self, Life::Down { .. })
+    }
 }
 
 /// All that is needed to start a process, again and again.
@@ -132,6 +138,8 @@ pub(crate) struct Process {
     orders: tokio::sync::Mutex<Option<mpsc::Sender<Order>>>,
     /// How long the log was at the last start: what follows is this run's.
     log_start: AtomicU64,
+    /// Cancelled when the cluster is stopped: nothing is started any more.
+    closed: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -141,9 +149,9 @@ struct Order {
 }
 
 impl Process {
-    pub fn new(spec: Spec) -> Self {
+    pub fn new(spec: Spec, closed: CancellationToken) -> Self {
         let life = watch::Sender::new(Life::NotStarted);
-        Process { spec, life, orders: tokio::sync::Mutex::new(None), log_start: AtomicU64::new(0) }
+        Process { spec, life, orders: tokio::sync::Mutex::new(None), log_start: AtomicU64::new(0), closed }
     }
 
     /// The end of what the current run has logged.
@@ -164,6 +172,10 @@ impl Process {
         let mut orders = self.orders.lock().await;
         if self.life().pid().is_some() {
             return Ok(());
+        }
+        // Whoever closes ends all processes afterwards, one order at a time: what was started before is among them.
+        if self.closed.is_cancelled() {
+            return Err(ClusterError::Interrupted);
         }
         self.log_start.store(logs::length(&self.spec.log), Ordering::Relaxed);
         let failed = |error| ClusterError::Spawn { name: self.spec.name.clone(), error };

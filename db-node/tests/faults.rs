@@ -88,6 +88,15 @@ async fn a_killed_owner_of_the_next_slot_is_noticed_by_its_connections_and_not_o
             "no log tells why {owner} was put out"
         );
         back(&mut nodes, &[&owner]).await;
+        let is_told_by_others = |log: String| {
+            log.lines().any(|line| {
+                line.contains("joined an epoch") && line.contains(&format!("reason=\"{owner} is silent\""))
+            })
+        };
+        assert!(
+            nodes.customers().iter().any(|name| is_told_by_others(nodes.log(name))),
+            "who joined the epoch without {owner} does not tell why"
+        );
     }
     println!("until the next success: {gaps:?}");
     // The quickest, since the machine may be busy.

@@ -99,7 +99,8 @@ impl Injector {
         Injector { cluster, ready_within, network, timeline, hit, doomed }
     }
 
-    /// Carries out the plan until its end or until told to stop, and waits until all that it hit is ready again.
+    /// Carries out the plan until its end, and waits until all that it hit is ready again; or until told to stop, and undoes what it
+    /// did.
     ///
     /// # Errors
     /// A process can't be steered, or does not get ready.
@@ -202,7 +203,7 @@ impl Injector {
         }
     }
 
-    /// Does it, waits, undoes it, and waits until all is ready.
+    /// Does it, waits, undoes it, and waits until all is ready, or until told to stop.
     async fn inflict(
         &self,
         step: &Step,
@@ -253,7 +254,10 @@ impl Injector {
             self.timeline.add(Happening::Undone { fault, process: name.clone() });
         }
         for name in names {
-            self.cluster.wait_ready_of(&[name], self.ready_within).await?;
+            let ready = async { self.cluster.wait_ready_of(&[name], self.ready_within).await };
+            // Who wants it to end does not want to wait for that.
+            let Some(ready) = stop.run_until_cancelled(ready).await else { return Ok(()) };
+            ready?;
             self.timeline.add(Happening::Ready { fault, process: name.clone() });
             self.hit.lock().remove(name);
         }

@@ -6,12 +6,13 @@ use comfy_table::{ContentArrangement, Table};
 use super::Report;
 use super::availability::{FaultGap, KINDS};
 use crate::check::{Check, EVIDENCE_MAX};
+use crate::say::say;
 
 /// Prints what people want to know of a run.
 pub fn print(report: &Report) {
     let availability = &report.availability;
-    println!();
-    println!(
+    say!("");
+    say!(
         "{} operations of {} clients in {:.1} s; {} faults, {} left out",
         availability.operations,
         report.clients,
@@ -19,36 +20,39 @@ pub fn print(report: &Report) {
         report.bars.len(),
         report.left_out()
     );
-    println!(
+    say!(
         "  done {}, refused {}, failed {}, outcome unknown {}",
-        availability.ok, availability.refused, availability.failed, availability.unknown
+        availability.ok,
+        availability.refused,
+        availability.failed,
+        availability.unknown
     );
-    println!(
+    say!(
         "  answered within 100 ms: {:.2} %, within 1 s: {:.2} %, at all: {:.2} %",
         availability.answered_within_100_ms * 100.0,
         availability.answered_within_1_s * 100.0,
         availability.answered * 100.0
     );
     for gap in &availability.longest_gaps {
-        println!("  longest time without a success, {}: {:.0} ms, at {:.1} s", gap.of, gap.ms, gap.at_s);
+        say!("  longest time without a success, {}: {:.0} ms, at {:.1} s", gap.of, gap.ms, gap.at_s);
     }
-    println!("  (refused by a rule of the marketplace is answered, and is no success)");
-    println!("{}", gaps(&availability.gaps_by_fault));
+    say!("  (refused by a rule of the marketplace is answered, and is no success)");
+    say!("{}", gaps(&availability.gaps_by_fault));
     for (error, count) in &availability.errors {
-        println!("  {count} × {error}");
+        say!("  {count} × {error}");
     }
-    println!("  calls that ended without an answer: {}", report.call_errors.values().sum::<u64>());
+    say!("  calls that ended without an answer: {}", report.call_errors.values().sum::<u64>());
     for (error, count) in &report.call_errors {
-        println!("    {count} × {error}");
+        say!("    {count} × {error}");
     }
-    println!("{}", table(&report.checks));
+    say!("{}", table(&report.checks));
     for check in &report.checks {
         violations(check);
     }
     if let Some(failure) = &report.failure {
-        println!("Chaos itself failed: {failure}");
+        say!("Chaos itself failed: {failure}");
     }
-    println!("{}. Seed {}. Again: {}", report.ending.tell(), report.plan.seed, report.again());
+    say!("{}. Seed {}. Again: {}", report.ending.tell(), report.plan.seed, report.again());
 }
 
 /// Faults, and the longest time without a success of each kind.
@@ -78,21 +82,21 @@ fn table(checks: &[Check]) -> Table {
 
 fn violations(check: &Check) {
     for violation in &check.violations {
-        println!("{}: {}", check.name, violation.what);
+        say!("{}: {}", check.name, violation.what);
         for event in &violation.evidence {
             match serde_json::to_string(event) {
-                Ok(line) => println!("    {line}"),
-                Err(error) => println!("    an operation that can't be shown: {error}"),
+                Ok(line) => say!("    {line}"),
+                Err(error) => say!("    an operation that can't be shown: {error}"),
             }
         }
     }
     if check.violations.iter().any(|violation| violation.omitted > 0) {
-        println!("{}: of more than {EVIDENCE_MAX} operations, those in the middle are left out", check.name);
+        say!("{}: of more than {EVIDENCE_MAX} operations, those in the middle are left out", check.name);
     }
     if !check.undecided.is_empty() {
-        println!("{}: too many possibilities to decide about {}", check.name, check.undecided.join(", "));
+        say!("{}: too many possibilities to decide about {}", check.name, check.undecided.join(", "));
     }
     if check.more > 0 {
-        println!("{}: and {} more", check.name, check.more);
+        say!("{}: and {} more", check.name, check.more);
     }
 }

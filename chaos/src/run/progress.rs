@@ -8,6 +8,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::faults::Entry;
 use crate::history::Recorder;
+use crate::say::say;
 
 const REFRESH: Duration = Duration::from_millis(200);
 
@@ -44,7 +45,7 @@ impl Progress {
         let bar = self.bar.clone();
         move |entry| {
             let line = format!("{:8.3} s  {}", entry.at().as_secs_f64(), entry.happening);
-            if bar.is_hidden() { println!("{line}") } else { bar.println(line) }
+            if bar.is_hidden() { say!("{line}") } else { bar.println(line) }
         }
     }
 

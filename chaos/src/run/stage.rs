@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use agora_cluster::{Cluster, Ports, RunningCluster, StartOptions};
+use agora_process::Shutdown;
 use anyhow::Context;
-use tokio_util::sync::CancellationToken;
 
 use crate::faults::{Network, Plan};
 use crate::readings::{Books, Collector};
@@ -67,13 +67,9 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Starts a cluster. Whoever calls stops it.
-    pub async fn own(
-        data: PathBuf,
-        plan: &Plan,
-        interrupt: &CancellationToken,
-    ) -> anyhow::Result<(Cluster, Stage)> {
+    pub async fn own(data: PathBuf, plan: &Plan, shutdown: &Shutdown) -> anyhow::Result<(Cluster, Stage)> {
         let mut options = StartOptions::standard(data, Ports::Free)?;
-        options.interrupt = interrupt.clone();
+        options.shutdown = shutdown.clone();
         options.file.links = plan.links.clone();
         let mut network = None;
         if plan.cuts_links() {

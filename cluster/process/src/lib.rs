@@ -17,4 +17,4 @@ pub use free_ports::FreePorts;
 pub use lifeline::{LIFELINE_VARIABLE, watch_lifeline};
 pub use logging::init_logging;
 pub use runtime::runtime;
-pub use shutdown::shutdown_signal;
+pub use shutdown::{Shutdown, shutdown_signal};

@@ -10,8 +10,9 @@ pub fn init_logging() {
         .ok()
         .and_then(|text| EnvFilter::try_new(text).ok())
         .unwrap_or_else(|| EnvFilter::new(default));
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // That nobody reads the lines any more, because a terminal is gone, is no reason to panic.
+    let lines = tracing_subscriber::fmt().log_internal_errors(false);
+    let lines = lines.with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
     let started = match std::env::var("AGORA_LOG_FORMAT").as_deref() {
         Ok("json") => lines.json().try_init(),
         _ => lines.try_init(),

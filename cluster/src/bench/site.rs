@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use agora_process::ClusterFile;
+use agora_process::{ClusterFile, Shutdown};
 use anyhow::{Context, bail};
 use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
 use crate::control::{Request, Response, call};
@@ -52,29 +51,27 @@ impl Site {
     }
 
     /// A standard cluster on free ports, with nothing in it. If it does not get ready, its logs are kept.
-    pub async fn start(interrupt: &CancellationToken) -> anyhow::Result<Self> {
-        Self::start_changed(interrupt, None, |_| ()).await
+    pub async fn start(shutdown: &Shutdown) -> anyhow::Result<Self> {
+        Self::start_changed(shutdown, |_| ()).await
     }
 
-    /// The same, from the build of another `cluster` program if there is one, and with its cluster file changed first.
+    /// The same, with its options changed first: its cluster file, or the build that it is started from.
     pub async fn start_changed(
-        interrupt: &CancellationToken,
-        program: Option<&Path>,
-        change: impl FnOnce(&mut ClusterFile),
+        shutdown: &Shutdown,
+        change: impl FnOnce(&mut StartOptions),
     ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("agora-bench-").tempdir();
         let directory = directory.context("can't make a temporary directory")?;
         let mut options = StartOptions::standard(directory.path(), Ports::Free)?;
-        options.interrupt = interrupt.clone();
+        options.shutdown = shutdown.clone();
         // No purchase fails of a declined card: how often cards are declined is not what is measured.
         options.file.financial.approval_rate = 1.0;
-        options.program = program.map(Path::to_owned);
-        change(&mut options.file);
+        change(&mut options);
         match Cluster::start(options).await {
             Ok(cluster) => {
                 Ok(Site { file: (*cluster.file()).clone(), hold: Hold::Own(Own { cluster, directory }) })
             }
-            Err(error) if interrupt.is_cancelled() => Err(error.into()),
+            Err(error) if shutdown.stop.is_cancelled() => Err(error.into()),
             Err(error) => {
                 let logs = directory.keep().join("logs");
                 Err(error)

@@ -4,20 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use agora_process::shutdown_signal;
 use anyhow::Context;
 use clap::Args;
 use tempfile::TempDir;
 
-use crate::cli::out;
+use crate::cli::{interrupted, listen, out};
 use crate::cluster::Cluster;
 use crate::demo::{Narrator, play};
 use crate::error::ClusterError;
 use crate::options::StartOptions;
 use crate::plan::Ports;
-
-/// As shells have it for a program that was ended by Ctrl-C.
-const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -63,11 +59,11 @@ impl Place {
 }
 
 pub async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let stop = shutdown_signal().context("can't listen for signals")?;
+    let shutdown = listen()?;
     let place = Place::new(args.data)?;
     let mut options = StartOptions::standard(place.path(), Ports::Free)?;
     options.ready_within = args.ready_within;
-    options.interrupt = stop.clone();
+    options.shutdown = shutdown.clone();
     let began = Instant::now();
     let outcome = match Cluster::start(options).await {
         Ok(cluster) => {
@@ -76,7 +72,7 @@ pub async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
             let mut narrator = Narrator::default();
             let played = tokio::select! {
                 played = play(&cluster, &mut narrator) => played,
-                () = stop.cancelled() => Err(ClusterError::Interrupted.into()),
+                () = shutdown.stop.cancelled() => Err(ClusterError::Interrupted.into()),
             };
             cluster.stop().await;
             played.map(|()| narrator.steps())
@@ -91,10 +87,7 @@ pub async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
             ));
             Ok(ExitCode::SUCCESS)
         }
-        Err(_) if stop.is_cancelled() => {
-            out::note("interrupted; everything is stopped again");
-            Ok(ExitCode::from(INTERRUPTED))
-        }
+        Err(_) if shutdown.stop.is_cancelled() => Ok(interrupted()),
         Err(error) => {
             let logs = place.keep().join("logs");
             Err(error.context(format!("the demonstration failed; the logs are in {}", logs.display())))

@@ -11,14 +11,21 @@ mod up;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use agora_process::Role;
+use agora_process::{Role, Shutdown};
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::control::Request;
 
+/// As shells have it for a program that was ended by Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
 /// Launches, watches, steers and measures an Agora cluster: five customer-database nodes, five product-database nodes, four
 /// buyer frontends, four seller frontends and a financial service.
+///
+/// Ctrl-C, SIGTERM or the end of the terminal ends a command that has started processes in good order: nothing is left. If that
+/// takes too long, a second Ctrl-C kills the processes; a third one gives up, and may leave a temporary directory.
 #[derive(Debug, Parser)]
 #[command(name = "cluster", version, max_term_width = 110)]
 struct Cli {
@@ -28,7 +35,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start a cluster and stay; Ctrl-C or SIGTERM stops all of it.
+    /// Start a cluster and stay; Ctrl-C or SIGTERM stops all of it, a second one by force.
     Up(up::UpArgs),
     /// Show each process of the running cluster: role, state, leader or turn, term or epoch, position, disk use.
     Status(status::StatusArgs),
@@ -104,6 +111,17 @@ impl From<Database> for Role {
     }
 }
 
+/// What a command that starts processes is told while it runs.
+fn listen() -> anyhow::Result<Shutdown> {
+    Shutdown::listen().context("can't listen for signals")
+}
+
+/// How a command ends that was told to stop before it was done.
+fn interrupted() -> ExitCode {
+    out::note("interrupted; everything is stopped again");
+    ExitCode::from(INTERRUPTED)
+}
+
 /// Runs the command line of this program.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -130,8 +148,9 @@ pub fn run() -> ExitCode {
 fn init_logging() {
     let filter = std::env::var("AGORA_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
     let filter = filter.unwrap_or_else(|| EnvFilter::new("warn"));
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // That nobody reads the lines any more, because a terminal is gone, is no reason to panic.
+    let lines = tracing_subscriber::fmt().log_internal_errors(false);
+    let lines = lines.with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
     // Somebody else's logging, started earlier, is as good.
     drop(lines.try_init());
 }

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use agora_process::{ClusterFile, shutdown_signal};
-use anyhow::Context;
+use agora_process::ClusterFile;
 use clap::Args;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::cli::out;
+use crate::cli::{INTERRUPTED, interrupted, listen, out};
 use crate::cluster::Cluster;
 use crate::control;
 use crate::endpoints::Endpoints;
+use crate::error::ClusterError;
 use crate::options::{READY_WITHIN, StartOptions};
 use crate::plan::{HIGHEST_BASE, STANDARD_BASE, standard};
 use crate::prober::Checksums;
@@ -47,14 +47,19 @@ pub struct UpArgs {
 }
 
 pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
-    let stop = shutdown_signal().context("can't listen for signals")?;
+    let shutdown = listen()?;
+    let stop = &shutdown.stop;
     let mut options = StartOptions::from_file(cluster_file(&args)?);
     let elsewhere = options.file.processes().any(|(_, _, address)| !crate::plan::is_local(address));
     let patience = if elsewhere { READY_WITHIN_WITH_OTHERS } else { READY_WITHIN };
     options.ready_within = args.ready_within.unwrap_or(patience);
-    options.interrupt = stop.clone();
+    options.shutdown = shutdown.clone();
     let started = std::time::Instant::now();
-    let cluster = Cluster::start(options).await?;
+    let cluster = match Cluster::start(options).await {
+        Ok(cluster) => cluster,
+        Err(ClusterError::Interrupted) => return Ok(interrupted()),
+        Err(error) => return Err(error.into()),
+    };
     let served = async {
         control::serve(cluster.clone(), stop.clone())?;
         report_deaths(&cluster);
@@ -70,7 +75,8 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     if !killed.is_empty() {
         out::note(&format!("had to be killed: {}", killed.join(", ")));
     }
-    served.map(|()| ExitCode::SUCCESS)
+    served?;
+    Ok(if shutdown.hurry.is_cancelled() { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
 fn cluster_file(args: &UpArgs) -> anyhow::Result<ClusterFile> {

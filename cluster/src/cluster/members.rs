@@ -64,7 +64,10 @@ impl Cluster {
         let first_config = run_directory(&file.data).join(format!("{name}.joining.toml"));
         write_file(&with_it, &first_config)?;
         set_aside(&file.data_of(&name), "replaced")?;
-        let process = Arc::new(Process::new(self.spec_of_new(&file, &name, address, &first_config)?));
+        let process = Arc::new(Process::new(
+            self.spec_of_new(&file, &name, address, &first_config)?,
+            self.inner.closed.clone(),
+        ));
         self.include(&process);
         let taken_in = async {
             process.start().await?;
@@ -112,14 +115,13 @@ impl Cluster {
             ChangeSeatRequest { seat: seat as u64, name: name.clone(), address: String::new(), remove: true };
         self.ask_group(&name, "removed from", request, DECIDES_WITHIN).await?;
         self.write(file.without_product_node(&name))?;
-        if let Some(process) = self.exclude(&name)
-            && process.spec.place == Place::Here
-        {
-            if process.life().pid().is_some() {
-                process.end(GRACE).await?;
-            }
+        let process = self.processes().into_iter().find(|process| process.spec.name == name);
+        if let Some(process) = process.filter(|process| process.spec.place == Place::Here) {
+            // As long as it lives it is one of the cluster's: whoever stops that meanwhile ends it, too.
+            process.end(GRACE).await?;
             set_aside(&file.data_of(&name), "removed")?;
         }
+        self.exclude(&name);
         Ok(name)
     }
 
@@ -142,10 +144,10 @@ impl Cluster {
     /// Stops a node that could not be added, and sets its data aside.
     async fn discard(&self, process: &Process) {
         let name = &process.spec.name;
-        self.exclude(name);
         if let Err(error) = process.end(GRACE).await {
             tracing::error!(%error, "could not stop it");
         }
+        self.exclude(name);
         if let Err(error) = set_aside(&self.file().data_of(name), "not-added") {
             tracing::error!(%error, "could not set its data aside");
         }

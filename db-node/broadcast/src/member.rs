@@ -35,6 +35,8 @@ pub struct Member {
     pub(crate) counters: Counters,
     /// The epoch that this member prepared last, and why. Only told.
     pub(crate) prepared: Option<(Epoch, Reason)>,
+    /// Why the accepted epoch was begun; none if that is not known (any more). Only told.
+    pub(crate) why: Option<Reason>,
     pub(crate) random: Random,
     /// Never below `accepted`. While it is above, nothing is stored, acknowledged or assigned.
     pub(crate) promised: Epoch,
@@ -85,6 +87,7 @@ impl Member {
             out: Vec::new(),
             counters: Counters::default(),
             prepared: None,
+            why: None,
             random: Random::new(config.seed ^ (u64::from(config.me.0) << 32) ^ durable.incarnation.0),
             promised: durable.promised.max(durable.accepted),
             accepted: durable.accepted,
@@ -192,8 +195,8 @@ impl Member {
                 };
                 self.take_promise(from, epoch, promised);
             }
-            Body::StartEpoch { epoch, roster, history, members } => {
-                self.take_start(from, epoch, roster, history, members);
+            Body::StartEpoch { epoch, roster, history, members, why } => {
+                self.take_start(from, epoch, roster, history, members, why);
             }
             Body::AskEmpty => self.take_ask_empty(from, envelope.disk),
             Body::Empty { founder } => self.take_empty(from, &envelope, founder),

@@ -144,6 +144,8 @@ pub enum Body {
         /// The list of members at the start of the sender's log. If that is the log's very start, an empty member has all it
         /// needs to store the log.
         members: Arc<MemberList>,
+        /// Why its coordinator began it, if the sender knows. It is told to people, and decides nothing.
+        why: Option<Reason>,
     },
     /// The sender is to found the group, and knows of none: do you know of one?
     AskEmpty,

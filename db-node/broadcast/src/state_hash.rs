@@ -12,6 +12,7 @@ impl Hash for Member {
             config: _,
             counters: _,
             prepared: _,
+            why: _,
             me,
             disk_id,
             incarnation,

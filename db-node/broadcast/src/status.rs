@@ -46,8 +46,8 @@ pub struct Status {
     pub silent: Vec<MemberId>,
     /// Why this member wants another epoch, if it does.
     pub wants_change: Option<Reason>,
-    /// The epoch that this member prepared last since its start, and why; it may have begun or not.
-    pub prepared: Option<(Epoch, Reason)>,
+    /// Why the accepted epoch was begun; none if this member was not told, or has forgotten it in a restart.
+    pub why: Option<Reason>,
     /// Why this member takes no turns; none if it does.
     pub outside: Option<Outside>,
     /// What was counted since the start.
@@ -161,7 +161,7 @@ impl Member {
             unsequenced: self.pending.span(self.me),
             silent: self.peer_ids().filter(|peer| self.is_silent(*peer)).collect(),
             wants_change: self.change.wanted(),
-            prepared: self.prepared,
+            why: self.why,
             outside: self.outside(),
             counters: self.counters,
         }
@@ -173,7 +173,7 @@ impl Member {
         self.accepted
     }
 
-    /// The epoch that this member prepared last, and why: as cheap.
+    /// The epoch that this member prepared last since its start, and why; it may have begun or not. As cheap.
     #[must_use]
     pub fn prepared(&self) -> Option<(Epoch, Reason)> {
         self.prepared

@@ -11,13 +11,12 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agora_process::Role;
+use agora_process::{Role, Shutdown};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::load::{self, Client, Next, Op, Wares, Ways};
 use super::site::Site;
@@ -71,15 +70,15 @@ impl Group {
 /// What a client's success was: when the call began and when it was answered.
 type Success = (Instant, Instant);
 
-/// Kills so many members, one after the other. A cancelled `stop` ends it early; what there is then, is told.
+/// Kills so many members, one after the other. Told to stop, it ends early; what there is then, is told.
 pub(crate) async fn run(
     group: Group,
     kills: usize,
     clients: usize,
-    stop: &CancellationToken,
+    shutdown: &Shutdown,
     mut told: impl FnMut(&Kill),
 ) -> anyhow::Result<Report> {
-    let site = Site::start_changed(stop, None, |file| file.keep_only(group.role())).await?;
+    let site = Site::start_changed(shutdown, |options| options.file.keep_only(group.role())).await?;
     let mut report = Report::new(group, clients);
     let measured = async {
         let cluster = site.cluster().context("the cluster is not this program's own")?;
@@ -96,7 +95,7 @@ pub(crate) async fn run(
     };
     let outcome = tokio::select! {
         outcome = measured => outcome,
-        () = stop.cancelled() => Ok(()),
+        () = shutdown.stop.cancelled() => Ok(()),
     };
     site.stop().await;
     outcome.map(|()| report)

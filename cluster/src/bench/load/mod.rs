@@ -18,7 +18,7 @@ use rand::Rng;
 use uuid::Uuid;
 
 pub(crate) use kill::{Kill, Killed};
-pub(crate) use report::{Measured, Report};
+pub(crate) use report::{Conditions, Measured, Report};
 pub(crate) use resources::{Snapshot, Use};
 pub(crate) use rest::{RestClient, prepare as prepare_rest};
 pub(crate) use runner::{Outcome, Pace, Successes, Timing, run};

@@ -14,6 +14,7 @@ pub(crate) struct Measured {
     pub target: Target,
     pub op: Op,
     pub clients: usize,
+    pub conditions: Conditions,
     pub pace: Pace,
     pub outcome: Outcome,
     pub killed: Option<Killed>,
@@ -23,12 +24,37 @@ pub(crate) struct Measured {
     pub disk_bytes_per_op: Option<f64>,
 }
 
+/// What was not as usual, by the names of nodes.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Conditions {
+    /// The only node that was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// It was dead all the time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub down: Option<String>,
+    /// Its messages came late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow: Option<String>,
+}
+
+impl Conditions {
+    fn text(&self) -> String {
+        let told = |before: &str, name: &Option<String>, after: &str| {
+            name.as_ref().map(|name| format!("{before}{name}{after}")).unwrap_or_default()
+        };
+        told(" at ", &self.node, "") + &told(", ", &self.down, " dead") + &told(", ", &self.slow, " slow")
+    }
+}
+
 /// The result of one run.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     pub target: &'static str,
     pub op: &'static str,
     pub clients: usize,
+    #[serde(flatten)]
+    pub conditions: Conditions,
     /// Calls a second that were to be made, in an open loop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
@@ -53,13 +79,15 @@ pub(crate) struct Report {
 
 impl Report {
     pub fn new(measured: Measured) -> Self {
-        let Measured { target, op, clients, pace, outcome, killed, uses, disk_bytes_per_op } = measured;
+        let Measured { target, op, clients, conditions, pace, outcome, killed, uses, disk_bytes_per_op } =
+            measured;
         let (latencies, seconds) = (&outcome.latencies, outcome.measured.as_secs_f64());
         let per_second = if seconds > 0.0 { latencies.count() as f64 / seconds } else { 0.0 };
         Report {
             target: target.as_str(),
             op: op.as_str(),
             clients,
+            conditions,
             rate: match pace {
                 Pace::Closed => None,
                 Pace::Open { per_second } => Some(per_second),
@@ -81,13 +109,14 @@ impl Report {
         }
     }
 
-    /// For people.
-    pub fn text(&self) -> String {
+    /// The figures in a line, for people.
+    pub fn line(&self) -> String {
         let ms = |us: u64| format!("{:.2} ms", us as f64 / 1000.0);
-        let mut text = format!(
-            "{} {}, {} clients{}, {:.1} s: {:.0} /s   p50 {}   p99 {}   p99.9 {}   max {}   longest gap {}   errors {}",
+        format!(
+            "{} {}{}, {} clients{}, {:.1} s: {:.0} /s   p50 {}   p99 {}   p99.9 {}   max {}   longest gap {}   errors {}",
             self.target,
             self.op,
+            self.conditions.text(),
             self.clients,
             self.rate.map(|rate| format!(" at {rate} /s")).unwrap_or_default(),
             self.seconds,
@@ -98,7 +127,13 @@ impl Report {
             ms(self.max_us),
             ms(self.max_gap_us),
             self.errors,
-        );
+        )
+    }
+
+    /// All of it, for people.
+    pub fn text(&self) -> String {
+        let ms = |us: u64| format!("{:.2} ms", us as f64 / 1000.0);
+        let mut text = self.line();
         for (kind, count) in &self.error_kinds {
             text.push_str(&format!("\n  {count} × {kind}"));
         }
@@ -146,6 +181,16 @@ mod tests {
     use crate::bench::latency::Latencies;
 
     #[test]
+    fn what_is_not_as_usual_is_told() {
+        let told = |node: Option<&str>, down: Option<&str>, slow: Option<&str>| {
+            let [node, down, slow] = [node, down, slow].map(|name| name.map(str::to_owned));
+            Conditions { node, down, slow }.text()
+        };
+        assert_eq!(told(None, None, None), "");
+        assert_eq!(told(Some("a"), Some("b"), Some("c")), " at a, b dead, c slow");
+    }
+
+    #[test]
     fn the_json_has_the_documented_fields() {
         let mut latencies = Latencies::new().unwrap();
         (0..100).for_each(|_| latencies.record(Duration::from_micros(800)));
@@ -167,6 +212,7 @@ mod tests {
             target: Target::Customer,
             op: Op::Write,
             clients: 4,
+            conditions: Conditions { node: Some("customer-2".into()), ..Conditions::default() },
             pace: Pace::Closed,
             outcome,
             killed: Some(killed),
@@ -175,6 +221,7 @@ mod tests {
         };
         let report = Report::new(measured);
         let text = report.text();
+        assert!(text.starts_with("customer write at customer-2, 4 clients,"), "{text}");
         assert!(
             text.contains("customer-3 was killed at 1.00 s") && text.contains("70.00 ms later"),
             "{text}"
@@ -186,6 +233,7 @@ mod tests {
             ("target", serde_json::json!("customer")),
             ("op", serde_json::json!("write")),
             ("clients", serde_json::json!(4)),
+            ("node", serde_json::json!("customer-2")),
             ("seconds", serde_json::json!(2.0)),
             ("ops_per_s", serde_json::json!(50.0)),
             ("p50_us", serde_json::json!(800)),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use agora_clients::Error;
+use agora_process::Shutdown;
 use anyhow::Context;
 use parking_lot::Mutex;
 use rand::SeedableRng;
@@ -76,16 +77,21 @@ impl Client {
     }
 }
 
-/// Runs it, with a cluster of this build or of another one's `cluster` program. A cancelled `stop` ends it early; the report then tells of what was done until then.
+/// Runs it, with a cluster of this build or of another one's `cluster` program. Told to stop, it ends early; the
+/// report then tells of what was done until then.
 pub(crate) async fn run(
     setting: Setting,
     program: Option<&Path>,
     counter: &Arc<Counter>,
-    stop: &CancellationToken,
+    shutdown: &Shutdown,
 ) -> anyhow::Result<RunReport> {
-    let site = Site::start_changed(stop, program, |file| setting.scenario.prepare(file)).await?;
+    let site = Site::start_changed(shutdown, |options| {
+        options.program = program.map(Path::to_owned);
+        setting.scenario.prepare(&mut options.file);
+    });
+    let site = site.await?;
     let ran = match site.cluster() {
-        Some(cluster) => on(cluster, setting, counter, stop).await,
+        Some(cluster) => on(cluster, setting, counter, &shutdown.stop).await,
         None => Err(anyhow::anyhow!("the run has no cluster of its own")),
     };
     site.stop().await;

@@ -2,24 +2,26 @@
 
 mod report;
 mod sample;
+mod verdict;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use agora_process::Role;
-use anyhow::{Context, bail};
+use agora_process::{Role, Shutdown};
+use anyhow::bail;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::load::{self, Op, Pace, Successes, Target, Timing, Wares, Ways};
+use super::load::{self, Next, Op, Pace, Successes, Target, Timing, Wares, Ways};
 use super::site::Site;
 use crate::cluster::Cluster;
 use crate::prober::Checksums;
-use crate::verify::{Verdict, compare};
+use crate::verify::{self, compare};
 
 pub(crate) use report::Report;
 pub(crate) use sample::Sample;
+pub(crate) use verdict::Verdict;
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -32,12 +34,31 @@ pub(crate) struct Plan {
     pub clients: usize,
     /// Between two looks at memory and disk.
     pub every: Duration,
-    /// So much log is kept for the node that is down, in slots, if it is not the standard: then a whole state is sent.
-    pub keep_log_slots: Option<u64>,
+    /// Started again, it is up to date, takes turns and answers calls within this time.
+    pub back_within: Duration,
+    /// So much log is kept for the node that is down, in slots. If that is little, a whole state is sent.
+    pub keep_log_slots: u64,
+    /// The same in bytes, which the plan does not change.
+    pub keep_log_bytes: u64,
 }
 
-/// The node that was down has caught up within this time, or it has failed to.
-const CATCH_UP: Duration = Duration::from_secs(600);
+/// What was found out.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// The last one is of the time when the node was back.
+    pub samples: Vec<Sample>,
+    /// Until the node that was down was back; none if it did not come back in time.
+    pub back_after: Option<Duration>,
+    /// It was sent a whole state.
+    pub took_state: bool,
+    /// So many customer nodes there are.
+    pub nodes: usize,
+    /// So many replicas hold the same; or why that can't be said.
+    pub replicas: Result<usize, String>,
+    /// Nodes that ended by themselves, and how.
+    pub died: Vec<String>,
+}
+
 /// Load goes on for so long after that.
 const AFTERWARDS: Duration = Duration::from_secs(2);
 /// Replicas come to the same slot within this time once the load has ended.
@@ -48,19 +69,18 @@ const CONNECTIONS: usize = 4;
 /// Runs it. `told` hears of each sample as it is taken.
 pub(crate) async fn run(
     plan: &Plan,
-    stop: &CancellationToken,
+    shutdown: &Shutdown,
     mut told: impl FnMut(&Sample),
 ) -> anyhow::Result<Report> {
-    let keep = plan.keep_log_slots;
-    let site = Site::start_changed(stop, None, |file| {
-        file.keep_only(Role::Customer);
-        file.log.keep_slots = keep.unwrap_or(file.log.keep_slots);
+    let site = Site::start_changed(shutdown, |options| {
+        options.file.keep_only(Role::Customer);
+        options.file.log.keep_slots = plan.keep_log_slots;
     });
     let site = site.await?;
     let outcome = match site.cluster() {
         Some(cluster) => tokio::select! {
             outcome = soak(plan, &site, cluster, &mut told) => outcome,
-            () = stop.cancelled() => Err(anyhow::anyhow!("interrupted")),
+            () = shutdown.stop.cancelled() => Err(anyhow::anyhow!("interrupted")),
         },
         None => Err(anyhow::anyhow!("the cluster is not this program's own")),
     };
@@ -75,15 +95,15 @@ async fn soak(
     told: &mut impl FnMut(&Sample),
 ) -> anyhow::Result<Report> {
     let customers: Vec<&str> = site.file.customer.iter().map(|node| node.name.as_str()).collect();
-    if !customers.contains(&plan.down.as_str()) {
+    let Some(down) = customers.iter().position(|name| *name == plan.down) else {
         bail!("no customer node is called \"{}\"; there are {}", plan.down, customers.join(", "));
-    }
+    };
     let ways = Ways { connections: CONNECTIONS, only_node: None };
     let clients =
         load::prepare(site, (Target::Customer, Op::Write), plan.clients, Wares::default(), &ways).await?;
     cluster.kill(&plan.down).await?;
     let (successes, end) = (Arc::new(Successes::default()), CancellationToken::new());
-    let timing = Timing { warmup: Duration::ZERO, measured: plan.time + CATCH_UP + AFTERWARDS };
+    let timing = Timing { warmup: Duration::ZERO, measured: plan.time + plan.back_within + AFTERWARDS };
     let load = load::run(clients, Op::Write, Pace::Closed, timing, Arc::clone(&successes), &end);
     let began = Instant::now();
     let watch = async {
@@ -101,18 +121,48 @@ async fn soak(
         }
         let restarted = Instant::now();
         cluster.restart(&plan.down).await?;
-        let caught_up = tokio::time::timeout(CATCH_UP, until_it_takes_turns(cluster, &plan.down)).await;
-        caught_up.with_context(|| format!("{} has not caught up in {CATCH_UP:?}", plan.down))?;
-        let caught_up = restarted.elapsed();
+        let back = async {
+            until_it_takes_turns(cluster, &plan.down).await;
+            until_it_serves(site, down).await;
+        };
+        let back = tokio::time::timeout(plan.back_within, back).await;
+        let back_after = back.is_ok().then(|| restarted.elapsed());
         tokio::time::sleep(AFTERWARDS).await;
         look().await;
-        anyhow::Ok((samples, caught_up))
+        anyhow::Ok((samples, back_after))
     };
     let (outcome, watched) = tokio::join!(load, watch);
-    let (samples, caught_up) = watched?;
-    let took_state = cluster.log_of(&plan.down)?.contains("installed a snapshot");
-    let replicas = compared(cluster).await?;
-    Ok(Report::new(plan, samples, caught_up, took_state, replicas, &outcome?))
+    let (samples, back_after) = watched?;
+    let found = Found {
+        samples,
+        back_after,
+        took_state: cluster.log_of(&plan.down)?.contains("installed a snapshot"),
+        nodes: customers.len(),
+        replicas: compared(cluster).await,
+        died: died(cluster).await,
+    };
+    Ok(Report::new(plan, found, &outcome?))
+}
+
+/// Until a write and a read through this node alone have been answered.
+async fn until_it_serves(site: &Site, node: usize) {
+    let ways = Ways { connections: 1, only_node: Some(node) };
+    loop {
+        let client = load::prepare(site, (Target::Customer, Op::Write), 1, Wares::default(), &ways).await;
+        if let Some(mut client) = client.ok().and_then(|mut clients| clients.pop())
+            && client.call(Next::Write).await.is_ok()
+            && client.call(Next::Read).await.is_ok()
+        {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Nodes that ended although nobody had told them to, and how.
+async fn died(cluster: &Cluster) -> Vec<String> {
+    let processes = cluster.status(Checksums::Skip).await.processes;
+    processes.into_iter().filter_map(|node| Some(format!("{}: {}", node.name, node.died?))).collect()
 }
 
 async fn until_it_takes_turns(cluster: &Cluster, name: &str) {
@@ -131,14 +181,19 @@ async fn until_it_takes_turns(cluster: &Cluster, name: &str) {
     }
 }
 
-/// How many replicas hold the same, once the load has ended.
-async fn compared(cluster: &Cluster) -> anyhow::Result<usize> {
+/// How many replicas hold the same, once the load has ended; or why that can't be said.
+async fn compared(cluster: &Cluster) -> Result<usize, String> {
     let until = Instant::now() + COMPARE;
     loop {
         match compare(&cluster.status(Checksums::Compute).await, Role::Customer) {
-            Verdict::Agree { nodes, silent, .. } if silent.is_empty() => return Ok(nodes),
-            Verdict::Differ { detail } => bail!("replicas differ: {detail}"),
-            verdict if Instant::now() >= until => bail!("the replicas can't be compared: {verdict:?}"),
+            verify::Verdict::Agree { nodes, silent, .. } if silent.is_empty() => return Ok(nodes),
+            verify::Verdict::Differ { detail } => return Err(format!("replicas differ: {detail}")),
+            verify::Verdict::Agree { nodes, silent, .. } if Instant::now() >= until => {
+                return Err(format!("{nodes} do, and {} do not answer", silent.join(", ")));
+            }
+            verify::Verdict::Moving | verify::Verdict::Silent if Instant::now() >= until => {
+                return Err(format!("within {COMPARE:?} they did not come to the same slot"));
+            }
             _ => tokio::time::sleep(LOOK_EVERY).await,
         }
     }

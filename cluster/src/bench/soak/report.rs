@@ -1,10 +1,8 @@
 //! What a soak run tells: JSON for machines, a few lines for people.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
-use super::{Plan, Sample};
+use super::{Found, Plan, Sample, Verdict};
 use crate::bench::load::Outcome;
 use crate::cli::out;
 
@@ -23,23 +21,21 @@ pub(crate) struct Report {
     /// By so much memory and disk grew for each write in the second half of the time in which the node was down, at most.
     pub memory_bytes_per_write: f64,
     pub disk_bytes_per_write: f64,
-    pub caught_up_s: f64,
+    /// Until the node that was down was up to date, took turns and answered calls; none if it did not come to that.
+    pub caught_up_s: Option<f64>,
     /// It was so far behind that it was sent a whole state.
     pub took_state: bool,
     /// So many replicas hold the same in the end.
     pub replicas_equal: usize,
+    pub verdict: Verdict,
     pub samples: Vec<Sample>,
 }
 
 impl Report {
-    pub fn new(
-        plan: &Plan,
-        samples: Vec<Sample>,
-        caught_up: Duration,
-        took_state: bool,
-        replicas_equal: usize,
-        outcome: &Outcome,
-    ) -> Self {
+    pub fn new(plan: &Plan, found: Found, outcome: &Outcome) -> Self {
+        let errors = outcome.errors.values().sum();
+        let verdict = Verdict::of(plan, &found, errors);
+        let Found { samples, back_after, took_state, replicas, .. } = found;
         let most = |of: fn(&super::sample::Usage) -> Option<u64>| {
             samples.iter().map(|sample| sample.most(of)).max().unwrap_or(0)
         };
@@ -49,16 +45,17 @@ impl Report {
             clients: plan.clients,
             writes,
             ops_per_s: (writes as f64 / outcome.measured.as_secs_f64().max(f64::MIN_POSITIVE)).round(),
-            errors: outcome.errors.values().sum(),
+            errors,
             max_gap_us: u64::try_from(outcome.max_gap.as_micros()).unwrap_or(u64::MAX),
             memory_bytes_most: most(|node| node.memory_bytes),
             disk_bytes_most: most(|node| node.disk_bytes),
             log_slots_most: most(|node| node.log_slots),
             memory_bytes_per_write: growth(&samples, plan, |sample| sample.most(|node| node.memory_bytes)),
             disk_bytes_per_write: growth(&samples, plan, |sample| sample.most(|node| node.disk_bytes)),
-            caught_up_s: caught_up.as_secs_f64(),
+            caught_up_s: back_after.map(|after| after.as_secs_f64()),
             took_state,
-            replicas_equal,
+            replicas_equal: replicas.unwrap_or(0),
+            verdict,
             samples,
         }
     }
@@ -68,7 +65,8 @@ impl Report {
         format!(
             "{} writes with {} clients, {} /s, {} errors, longest gap {:.0} ms; at most {} of memory and {} of disk a node, {} slots of log\n\
              {:.0} bytes of memory and {:.0} of disk more for each write in the second half of the time\n\
-             {} caught up within {:.1} s while load went on, {}; {} replicas hold the same",
+             {} was brought up to date {}\n\
+             {}",
             self.writes,
             self.clients,
             self.ops_per_s,
@@ -80,9 +78,8 @@ impl Report {
             self.memory_bytes_per_write,
             self.disk_bytes_per_write,
             self.down,
-            self.caught_up_s,
             if self.took_state { "by a whole state" } else { "from the logs of the others" },
-            self.replicas_equal,
+            self.verdict.text(),
         )
     }
 }
@@ -120,14 +117,21 @@ impl std::fmt::Display for Sample {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::sample::Usage;
     use super::*;
 
     #[test]
     fn growth_is_that_of_the_second_half_and_not_of_what_comes_after() {
         let sample = |at_s: u64, writes: u64, memory: u64| {
-            let usage =
-                Usage { node: "n".into(), memory_bytes: Some(memory), disk_bytes: None, log_slots: None };
+            let usage = Usage {
+                node: "n".into(),
+                memory_bytes: Some(memory),
+                disk_bytes: None,
+                log_slots: None,
+                applied: None,
+            };
             Sample { at_s: at_s as f64, writes, nodes: vec![usage] }
         };
         let samples = [(0, 0, 0), (5, 100, 9000), (8, 150, 9500), (10, 200, 9800), (12, 300, 50_000)];
@@ -138,7 +142,9 @@ mod tests {
             time: Duration::from_secs(10),
             clients: 1,
             every: Duration::from_secs(1),
-            keep_log_slots: None,
+            back_within: Duration::ZERO,
+            keep_log_slots: 1,
+            keep_log_bytes: 1,
         };
         let memory = |sample: &Sample| sample.most(|node| node.memory_bytes);
         assert_eq!(growth(&samples, &plan, memory), 8.0);

@@ -28,6 +28,8 @@ pub(crate) struct Usage {
     pub disk_bytes: Option<u64>,
     /// Slots in the log.
     pub log_slots: Option<u64>,
+    /// The last slot that is part of its state.
+    pub applied: Option<u64>,
 }
 
 impl Sample {
@@ -35,6 +37,11 @@ impl Sample {
         let status = cluster.status(Checksums::Skip).await;
         let customers = status.processes.iter().filter(|process| process.role == Role::Customer);
         Sample { at_s: since_start.as_secs_f64(), writes, nodes: customers.map(usage).collect() }
+    }
+
+    /// What this node has.
+    pub fn of(&self, node: &str) -> Option<&Usage> {
+        self.nodes.iter().find(|usage| usage.node == node)
     }
 
     /// The most of all nodes.
@@ -50,6 +57,7 @@ fn usage(process: &ProcessStatus) -> Usage {
         memory_bytes: process.pid.and_then(memory),
         disk_bytes: process.disk_bytes,
         log_slots,
+        applied: process.applied,
     }
 }
 

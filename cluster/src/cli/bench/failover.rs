@@ -3,14 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use agora_process::shutdown_signal;
-use anyhow::Context;
 use clap::Args;
 
 use crate::bench::failover::{Group, run};
-use crate::cli::out;
-
-const INTERRUPTED: u8 = 130;
+use crate::cli::{interrupted, listen, out};
 
 #[derive(Debug, Args)]
 pub struct FailoverArgs {
@@ -29,17 +25,16 @@ pub struct FailoverArgs {
 }
 
 pub async fn failover(args: FailoverArgs) -> anyhow::Result<ExitCode> {
-    let stop = shutdown_signal().context("can't listen for signals")?;
+    let shutdown = listen()?;
     // With the JSON on standard output, what people read goes elsewhere.
     let say = |text: &str| match &args.json {
         Some(path) if path.as_os_str() == "-" => out::note(text),
         _ => out::line(text),
     };
     let (kills, clients) = (args.kills as usize, args.clients as usize);
-    let report = run(args.target, kills, clients, &stop, |kill| say(&kill.to_string())).await;
-    if stop.is_cancelled() {
-        out::note("interrupted; everything is stopped again");
-        return Ok(ExitCode::from(INTERRUPTED));
+    let report = run(args.target, kills, clients, &shutdown, |kill| say(&kill.to_string())).await;
+    if shutdown.stop.is_cancelled() {
+        return Ok(interrupted());
     }
     let report = report?;
     say(&report.text());

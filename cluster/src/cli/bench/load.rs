@@ -6,19 +6,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use agora_process::{ClusterFile, shutdown_signal};
+use agora_process::{ClusterFile, Endpoint, Shutdown};
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::load::{
-    Kill, Killed, Measured, Op, Pace, Report, Snapshot, Successes, Target, Timing, Wares, Ways, prepare, run,
+    Conditions, Kill, Killed, Measured, Op, Pace, Report, Snapshot, Successes, Target, Timing, Wares, Ways,
+    prepare, run,
 };
 use crate::bench::site::Site;
-use crate::cli::out;
+use crate::cli::{INTERRUPTED, interrupted, listen, out};
 
-const INTERRUPTED: u8 = 130;
+/// Instead of a name.
+const EACH_NODE: &str = "each";
+/// The messages of a slow node come up to so many milliseconds late.
+const SLOW_MS_MAX: u64 = 25;
 
 #[derive(Debug, Args)]
 pub struct LoadArgs {
@@ -51,9 +55,16 @@ pub struct LoadArgs {
     /// Connections to each database node, which the clients share.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
     connections: u32,
-    /// Only this database node is called, like `customer-2`; else they are called in turn, and the leader for product writes.
+    /// Only this database node is called, like `customer-2`; `each`: one after the other, on the same cluster [default: they
+    /// are called in turn, and the leader for product writes]
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
+    /// This node is dead all the time; on a cluster of --data it stays so.
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    down: Option<String>,
+    /// The messages of this customer node to the others come late, by up to 25 ms each. On a cluster of its own.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["data", "config"])]
+    slow: Option<String>,
     /// Measure the cluster that runs on this data directory [default: one of its own, on free ports]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -79,40 +90,84 @@ pub async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     if args.kill.as_ref().is_some_and(|kill| !kill.is_within(Duration::from_secs(args.seconds))) {
         bail!("--kill comes after the measurement, which takes {} s: see --seconds", args.seconds);
     }
-    let stop = shutdown_signal().context("can't listen for signals")?;
-    let report = match on_site(&args, &stop).await {
-        Ok(report) => report,
-        Err(_) if stop.is_cancelled() => {
-            out::note("interrupted; everything is stopped again");
-            return Ok(ExitCode::from(INTERRUPTED));
-        }
+    let shutdown = listen()?;
+    let stop = &shutdown.stop;
+    let reports = match on_site(&args, &shutdown).await {
+        Ok(reports) => reports,
+        Err(_) if stop.is_cancelled() => return Ok(interrupted()),
         Err(error) => return Err(error),
     };
     // With the JSON on standard output, what people read goes elsewhere.
+    let text = match &reports[..] {
+        [report] => report.text(),
+        reports => reports.iter().map(Report::line).collect::<Vec<_>>().join("\n"),
+    };
     match &args.json {
-        Some(path) if path.as_os_str() == "-" => out::note(&report.text()),
-        _ => out::line(&report.text()),
+        Some(path) if path.as_os_str() == "-" => out::note(&text),
+        _ => out::line(&text),
     }
-    if let Some(path) = &args.json {
-        super::write_json(path, &report)?;
+    match (&args.json, &reports[..]) {
+        (None, _) => {}
+        (Some(path), [report]) => super::write_json(path, report)?,
+        (Some(path), reports) => super::write_json(path, &reports)?,
     }
     Ok(if stop.is_cancelled() { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
-async fn on_site(args: &LoadArgs, stop: &CancellationToken) -> anyhow::Result<Report> {
+/// One report, or one for each node.
+async fn on_site(args: &LoadArgs, shutdown: &Shutdown) -> anyhow::Result<Vec<Report>> {
     let site = match (&args.data, &args.config) {
-        (None, None) => Site::start(stop).await?,
+        (None, None) => start(args, shutdown).await?,
         (Some(data), _) => Site::running_on(data).await?,
         (None, Some(config)) => Site::of_file(config)?,
     };
-    let measured = measure(args, &site, stop).await;
+    let measured = tokio::select! {
+        measured = measure_all(args, &site, &shutdown.stop) => measured,
+        () = shutdown.hurry.cancelled() => Err(anyhow::anyhow!("interrupted")),
+    };
     site.stop().await;
     measured
 }
 
-async fn measure(args: &LoadArgs, site: &Site, stop: &CancellationToken) -> anyhow::Result<Report> {
+/// A cluster of its own, with a slow node if there is to be one.
+async fn start(args: &LoadArgs, shutdown: &Shutdown) -> anyhow::Result<Site> {
+    let site = Site::start_changed(shutdown, |options| {
+        let Some(slow) = &args.slow else { return };
+        let mut view = options.file.clone();
+        view.links.delay_ms_max = SLOW_MS_MAX;
+        options.views.insert(slow.clone(), view);
+    });
+    site.await
+}
+
+async fn measure_all(args: &LoadArgs, site: &Site, stop: &CancellationToken) -> anyhow::Result<Vec<Report>> {
+    let nodes = nodes(args, &site.file)?;
+    if let Some(slow) = &args.slow {
+        position(slow, &site.file.customer)?;
+    }
+    if let Some(down) = &args.down {
+        site.kill(down).await?;
+    }
+    let mut reports = Vec::new();
+    for node in nodes {
+        reports.push(measure(args, site, node, stop).await?);
+        if stop.is_cancelled() {
+            break;
+        }
+    }
+    Ok(reports)
+}
+
+/// With all nodes, or only this one.
+async fn measure(
+    args: &LoadArgs,
+    site: &Site,
+    node: Option<(usize, String)>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Report> {
     let clients = args.clients as usize;
-    let ways = Ways { connections: args.connections as usize, only_node: only_node(args, &site.file)? };
+    let (only_node, node) = node.unzip();
+    let ways = Ways { connections: args.connections as usize, only_node };
     let wares = Wares { name_bytes: args.value_bytes as usize };
     let prepared = tokio::select! {
         prepared = prepare(site, (args.target, args.op), clients, wares, &ways) => prepared.context("the clients can't be prepared")?,
@@ -130,7 +185,18 @@ async fn measure(args: &LoadArgs, site: &Site, stop: &CancellationToken) -> anyh
     let ops = outcome.latencies.count();
     let (uses, disk_bytes_per_op) = (after.since(&before, ops), after.disk_bytes_since(&before, ops));
     let (target, op) = (args.target, args.op);
-    Ok(Report::new(Measured { target, op, clients, pace, outcome, killed, uses, disk_bytes_per_op }))
+    let conditions = Conditions { node, down: args.down.clone(), slow: args.slow.clone() };
+    Ok(Report::new(Measured {
+        target,
+        op,
+        clients,
+        conditions,
+        pace,
+        outcome,
+        killed,
+        uses,
+        disk_bytes_per_op,
+    }))
 }
 
 /// What happens besides the calls: a kill, if one is wished for, and a look at what is used at the start and at the end.
@@ -161,18 +227,31 @@ async fn watch(
     Ok((killed, before, after))
 }
 
-fn only_node(args: &LoadArgs, file: &ClusterFile) -> anyhow::Result<Option<usize>> {
-    let Some(name) = &args.node else { return Ok(None) };
+/// The nodes that are called one after the other; or none, since all are called in turn.
+fn nodes(args: &LoadArgs, file: &ClusterFile) -> anyhow::Result<Vec<Option<(usize, String)>>> {
+    let Some(name) = &args.node else { return Ok(vec![None]) };
     let nodes = match args.target {
         Target::Customer => &file.customer,
         Target::Product => &file.product,
         Target::Rest => bail!("--node is for database nodes; the frontends are called in turn"),
     };
-    let index = nodes.iter().position(|node| node.name == *name);
-    Ok(Some(index.with_context(|| {
+    let is_up = |node: &Endpoint| Some(&node.name) != args.down.as_ref();
+    if name == EACH_NODE {
+        let each = nodes.iter().enumerate().filter(|(_, node)| is_up(node));
+        return Ok(each.map(|(index, node)| Some((index, node.name.clone()))).collect());
+    }
+    let index = position(name, nodes)?;
+    if !nodes.get(index).is_some_and(is_up) {
+        bail!("{name} can't be called while it is down");
+    }
+    Ok(vec![Some((index, name.clone()))])
+}
+
+fn position(name: &str, nodes: &[Endpoint]) -> anyhow::Result<usize> {
+    nodes.iter().position(|node| node.name == name).with_context(|| {
         let known: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
         format!("no node is called \"{name}\"; there are {}", known.join(", "))
-    })?))
+    })
 }
 
 async fn show_progress(timing: Timing, successes: Arc<Successes>) {

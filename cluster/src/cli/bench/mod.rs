@@ -29,7 +29,8 @@ pub enum BenchCommand {
     /// How long nothing succeeds when the member that matters dies: kill -9 of the customer node whose turn it is, or of the
     /// product leader.
     Failover(failover::FailoverArgs),
-    /// Full load on the customer database while one of its nodes is down: memory and disk over time, and how it catches up.
+    /// Full load on the customer database while one of its nodes is down: memory and disk over time, and how it catches up. Fails
+    /// when they are not bounded, when it does not, or when replicas differ.
     Soak(soak::SoakArgs),
 }
 

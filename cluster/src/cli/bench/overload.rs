@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use agora_process::shutdown_signal;
 use anyhow::{Context, bail};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -12,9 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::bench::load::{Op, prepare_rest};
 use crate::bench::overload::{Curve, Frontends, Requests, Verdict, capacity, step};
 use crate::bench::site::Site;
-use crate::cli::out;
+use crate::cli::{interrupted, listen, out};
 
-const INTERRUPTED: u8 = 130;
 /// Sessions that the calls belong to.
 const SESSIONS: usize = 64;
 
@@ -50,22 +48,22 @@ fn multiple(text: &str) -> Result<f64, String> {
 
 /// Fails, after it has told all, when less is done than promised.
 pub async fn overload(args: OverloadArgs) -> anyhow::Result<ExitCode> {
-    let stop = shutdown_signal().context("can't listen for signals")?;
+    let shutdown = listen()?;
+    let stop = &shutdown.stop;
     let site = match &args.data {
-        None => Site::start(&stop).await,
+        None => Site::start(&shutdown).await,
         Some(data) => Site::running_on(data).await,
     };
     let curve = match site {
         Ok(site) => {
-            let curve = stop.run_until_cancelled(measure(&args, &site, &stop)).await;
+            let curve = stop.run_until_cancelled(measure(&args, &site, stop)).await;
             site.stop().await;
             curve
         }
         Err(error) => Some(Err(error)),
     };
     let Some(curve) = curve.filter(|_| !stop.is_cancelled()) else {
-        out::note("interrupted; everything is stopped again");
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(interrupted());
     };
     let curve = curve?;
     match &args.json {

@@ -5,17 +5,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agora_process::shutdown_signal;
-use anyhow::Context;
+use agora_process::Shutdown;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio_util::sync::CancellationToken;
 
 use crate::bench::scenarios::written::write;
 use crate::bench::scenarios::{About, Counter, Report, RunReport, Scenario, Setting, run, tables};
-use crate::cli::out;
+use crate::cli::{INTERRUPTED, listen, out};
 
-const INTERRUPTED: u8 = 130;
 const SCENARIOS: [u8; 7] = [1, 2, 3, 4, 5, 6, 7];
 const QUICK_SCENARIOS: [u8; 4] = [1, 2, 3, 4];
 const RUNS: u32 = 10;
@@ -94,7 +91,8 @@ impl ScenariosArgs {
 }
 
 pub async fn scenarios(args: ScenariosArgs) -> anyhow::Result<ExitCode> {
-    let stop = shutdown_signal().context("can't listen for signals")?;
+    let shutdown = listen()?;
+    let stop = &shutdown.stop;
     let settings = args.settings();
     if let Some(program) = &args.against {
         anyhow::ensure!(program.is_file(), "{} is no program", program.display());
@@ -113,7 +111,7 @@ pub async fn scenarios(args: ScenariosArgs) -> anyhow::Result<ExitCode> {
             }
         }
         for (program, report) in builds {
-            match measure(setting, program, &progress, &stop).await {
+            match measure(setting, program, &progress, &shutdown).await {
                 Ok(run) => report.add(run),
                 Err(_) if stop.is_cancelled() => {}
                 Err(error) => {
@@ -165,7 +163,7 @@ async fn measure(
     setting: Setting,
     program: Option<&Path>,
     progress: &Progress,
-    stop: &CancellationToken,
+    shutdown: &Shutdown,
 ) -> anyhow::Result<RunReport> {
     let counter = Arc::new(Counter::default());
     progress.bar.set_message(format!(
@@ -182,7 +180,7 @@ async fn measure(
     };
     let began = Instant::now();
     let ran = tokio::select! {
-        ran = run(setting, program, &counter, stop) => ran,
+        ran = run(setting, program, &counter, shutdown) => ran,
         never = show() => match never {},
     };
     progress.bar.set_position(before + calls);

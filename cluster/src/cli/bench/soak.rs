@@ -4,14 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use agora_process::shutdown_signal;
-use anyhow::Context;
+use agora_process::Log;
 use clap::Args;
 
 use crate::bench::soak::{Plan, run};
-use crate::cli::out;
-
-const INTERRUPTED: u8 = 130;
+use crate::cli::{interrupted, listen, out};
 
 #[derive(Debug, Args)]
 pub struct SoakArgs {
@@ -27,6 +24,9 @@ pub struct SoakArgs {
     /// How often memory and disk are looked at.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
     every: Duration,
+    /// Within this time after its start it has to be up to date, take turns and answer calls.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
+    back_within: Duration,
     /// Slots of log that nodes keep for the one that is down [default: as any cluster]
     #[arg(long, value_name = "SLOTS", value_parser = clap::value_parser!(u64).range(1..))]
     keep_log: Option<u64>,
@@ -35,28 +35,31 @@ pub struct SoakArgs {
     json: Option<PathBuf>,
 }
 
+/// Fails, after it has told all, when something was not as promised.
 pub async fn soak(args: SoakArgs) -> anyhow::Result<ExitCode> {
-    let stop = shutdown_signal().context("can't listen for signals")?;
+    let shutdown = listen()?;
     let say = |text: &str| match &args.json {
         Some(path) if path.as_os_str() == "-" => out::note(text),
         _ => out::line(text),
     };
+    let log = Log::default();
     let plan = Plan {
         down: args.down.clone(),
         time: args.time,
         clients: args.clients as usize,
         every: args.every.max(Duration::from_millis(100)),
-        keep_log_slots: args.keep_log,
+        back_within: args.back_within,
+        keep_log_slots: args.keep_log.unwrap_or(log.keep_slots),
+        keep_log_bytes: (log.keep_mebibytes as u64) << 20,
     };
-    let report = run(&plan, &stop, |sample| say(&sample.to_string())).await;
-    if stop.is_cancelled() {
-        out::note("interrupted; everything is stopped again");
-        return Ok(ExitCode::from(INTERRUPTED));
+    let report = run(&plan, &shutdown, |sample| say(&sample.to_string())).await;
+    if shutdown.stop.is_cancelled() {
+        return Ok(interrupted());
     }
     let report = report?;
     say(&report.text());
     if let Some(path) = &args.json {
         super::write_json(path, &report)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if report.verdict.kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

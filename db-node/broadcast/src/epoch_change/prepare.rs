@@ -260,6 +260,7 @@ impl Member {
             history: best.accepted,
             sources: sources.map(|(member, _)| member).collect(),
             first: Arc::clone(&self.log.base().members),
+            why: Some(preparation.reason),
             role: Role::Coordinator,
         };
         self.begin_transition(start);

@@ -11,7 +11,7 @@ use crate::ids::{Epoch, MemberId, RosterEntry, Slot};
 use crate::log::{Log, Tip};
 use crate::member::Member;
 use crate::members::MemberList;
-use crate::message::Body;
+use crate::message::{Body, Reason};
 use crate::port::{Base, Entry, Write};
 use crate::rules::Rule;
 use crate::status::{CatchUp, Means};
@@ -29,6 +29,8 @@ pub(super) struct Start {
     pub(super) sources: Vec<MemberId>,
     /// The list of members at the start of that log: it serves if the log starts at the very start.
     pub(super) first: Arc<MemberList>,
+    /// Why it was begun, if that is known.
+    pub(super) why: Option<Reason>,
     pub(super) role: Role,
 }
 
@@ -88,6 +90,7 @@ impl Member {
         roster: Vec<RosterEntry>,
         target: History,
         first: Arc<MemberList>,
+        why: Option<Reason>,
     ) {
         let seats_rise = roster.windows(2).all(|pair| pair[0].member < pair[1].member);
         let seats_exist = roster.last().is_some_and(|seat| seat.member.0 < self.config.members)
@@ -106,10 +109,11 @@ impl Member {
                 if transition.start.role == Role::Follower && !sources.contains(&from) {
                     sources.push(from);
                 }
+                transition.start.why = transition.start.why.or(why);
             }
             _ => {
                 let (history, sources, role) = (epoch, vec![from], Role::Follower);
-                self.begin_transition(Start { epoch, roster, target, history, sources, first, role });
+                self.begin_transition(Start { epoch, roster, target, history, sources, first, why, role });
             }
         }
     }
@@ -329,9 +333,9 @@ impl Member {
             writes.push(Write::Append(fetched));
         }
         self.note_who_is_put_out(&start.roster);
-        let Start { epoch, roster, role, .. } = start;
+        let Start { epoch, roster, why, role, .. } = start;
         writes.push(Write::Accept { epoch, roster: roster.clone() });
-        (self.promised, self.accepted, self.roster) = (epoch, epoch, roster);
+        (self.promised, self.accepted, self.roster, self.why) = (epoch, epoch, roster, why);
         self.persist(writes, Then::Accepted { epoch, slot: self.log.last() });
         self.enter_epoch(role);
     }
@@ -403,6 +407,7 @@ impl Member {
             roster: self.roster.clone(),
             history: self.log.history().prefix(floor),
             members: Arc::clone(&self.log.base().members),
+            why: self.why,
         }
     }
 

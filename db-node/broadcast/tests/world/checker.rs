@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use agora_broadcast::{
-    Body, Delivery, DiskId, Entry, Epoch, Incarnation, ListChange, MemberId, MemberList, Message, Request,
-    RequestId, RosterEntry, Sequence, Slot,
+    Body, Delivery, DiskId, Entry, Epoch, Incarnation, ListChange, MemberId, MemberList, Message, Reason,
+    Request, RequestId, RosterEntry, Sequence, Slot,
 };
 
 use super::disk::Disk;
@@ -25,6 +25,7 @@ pub struct Checker {
     /// Per epoch and slot, the epoch of the slot below in the log that has it.
     below: BTreeMap<(DiskId, Epoch, Slot), Epoch>,
     rosters: BTreeMap<(DiskId, Epoch), Vec<RosterEntry>>,
+    reasons: BTreeMap<(DiskId, Epoch), Reason>,
     /// The list of members, as the delivered slots have changed it.
     pub members: Option<MemberList>,
     /// How often a disk took a seat.
@@ -63,9 +64,14 @@ impl Checker {
         let group = message.envelope.group;
         match &message.body {
             Body::Sequence { sequence, .. } => self.assigned(group, sequence),
-            Body::StartEpoch { epoch, roster, .. } => {
+            Body::StartEpoch { epoch, roster, why, .. } => {
                 let known = self.rosters.entry((group, *epoch)).or_insert_with(|| roster.clone());
                 assert_eq!(known, roster, "epoch {epoch} has two rosters");
+                // Who has restarted does not know.
+                if let Some(why) = why {
+                    let known = self.reasons.entry((group, *epoch)).or_insert(*why);
+                    assert_eq!(known, why, "epoch {epoch} has two reasons");
+                }
             }
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! What the driver tells the outside of its group, now and then, and which changes it logs.
 //!
-//! Each epoch is one line in the log of the member that began it, with the reason and what it changes; the others log that they
-//! joined it.
+//! Each epoch is one line in the log of each member that is in it, with the reason and what it changes: of its coordinator that it
+//! began it, of the others that they joined it. A member that was started again knows no reason for the epoch in which it was.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,12 +84,9 @@ impl StatusReport {
         };
         let (epoch, last, turns) = (status.epoch, status.last.0, self.list(&roster));
         let (taken_in, put_out) = (without(&roster, &before), without(&before, &roster));
-        match self.epoch_reason(status) {
-            Some(reason) => tracing::info!(%epoch, reason, turns, taken_in, put_out, last, "began an epoch"),
-            None => {
-                tracing::info!(%epoch, turns, last, incarnation = status.incarnation.0, "joined an epoch")
-            }
-        }
+        let (reason, incarnation) = (self.epoch_reason(status), status.incarnation.0);
+        let did = if epoch.coordinator == status.me && reason.is_some() { "began" } else { "joined" };
+        tracing::info!(%epoch, reason, turns, taken_in, put_out, last, incarnation, "{did} an epoch");
     }
 
     fn log_changes(&mut self, status: &Status, dropped: u64) {
@@ -119,8 +116,7 @@ impl StatusReport {
     }
 
     fn epoch_reason(&self, status: &Status) -> Option<String> {
-        let (_, reason) = status.prepared.filter(|(epoch, _)| *epoch == status.epoch)?;
-        Some(self.reason(&reason))
+        status.why.map(|why| self.reason(&why))
     }
 
     /// Why there should be another epoch, for people.

@@ -112,7 +112,8 @@ fn body_to(body: &Body) -> pb::frame::Body {
             history: Some(history_to(history)),
             health: health_to(*health).into(),
         }),
-        Body::StartEpoch { epoch, roster, history, members } => To::StartEpoch(pb::StartEpoch {
+        Body::StartEpoch { epoch, roster, history, members, why } => To::StartEpoch(pb::StartEpoch {
+            why: why.map(|why| pb::AskChange { reason: Some(reason_to(why)), ..pb::AskChange::default() }),
             members: Some(members_to(members)),
             epoch: Some(epoch_to(*epoch)),
             roster: roster.iter().map(seat_to).collect(),
@@ -180,6 +181,8 @@ fn body(body: pb::frame::Body) -> Result<Body> {
             roster: it.roster.iter().map(seat).collect::<Result<_>>()?,
             history: history(it.history)?,
             members: members(it.members)?,
+            // A later version may know of more reasons.
+            why: it.why.and_then(|why| why.reason).map(reason).transpose()?,
         },
         From::AskEpoch(_) => Body::AskEpoch,
         From::AskEmpty(_) => Body::AskEmpty,

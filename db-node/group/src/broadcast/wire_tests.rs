@@ -160,8 +160,14 @@ fn any_body() -> impl Strategy<Value = Body> {
                 health
             }
         ),
-        (any_epoch(), any_roster(), any_history(), any_members()).prop_map(
-            |(epoch, roster, history, members)| Body::StartEpoch { epoch, roster, history, members }
+        (any_epoch(), any_roster(), any_history(), any_members(), prop::option::of(any_reason())).prop_map(
+            |(epoch, roster, history, members, why)| Body::StartEpoch {
+                epoch,
+                roster,
+                history,
+                members,
+                why
+            }
         ),
         Just(Body::AskEmpty),
         any_disk().prop_map(|founder| Body::Empty { founder }),
@@ -187,6 +193,37 @@ fn any_message() -> impl Strategy<Value = Message> {
             body,
         },
     )
+}
+
+/// Members of earlier versions give no reason, and those of later ones may have reasons that this one does not know.
+#[test]
+fn an_epoch_begins_also_if_its_reason_is_not_given_or_not_known() {
+    let epoch = Epoch { counter: 3, coordinator: MemberId(1) };
+    let start = |why| Message {
+        envelope: Envelope {
+            group: DiskId(1),
+            disk: DiskId(2),
+            incarnation: Incarnation(1),
+            epoch,
+            promised: epoch,
+            acknowledged: Slot(0),
+            sent: 0,
+        },
+        body: Body::StartEpoch {
+            epoch,
+            roster: Vec::new(),
+            history: History::empty(epoch, Slot(0)),
+            members: Arc::new(MemberList::founded(DiskId(1), &[DiskId(1), DiskId(2)])),
+            why,
+        },
+    };
+    for unknown in [None, Some(pb::AskChange::default())] {
+        let mut frame = encode(&start(Some(Reason::WantsIn)));
+        let Some(pb::frame::Body::StartEpoch(said)) = &mut frame.body else { panic!("{frame:?}") };
+        assert!(said.why.is_some());
+        said.why = unknown;
+        assert_eq!(decode(frame), Ok(start(None)));
+    }
 }
 
 proptest! {
