@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The media type of problem documents.
-const PROBLEM_JSON: &str = "application/problem+json";
+pub const PROBLEM_JSON: &str = "application/problem+json";
 /// When to come back, if there is no better guess.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -146,8 +146,7 @@ impl Problem {
     /// As the last answer on a connection, whole, for when there is no request that it could be an answer to.
     pub fn on_the_wire(self) -> Bytes {
         let status = self.status;
-        // Nothing in it can fail to be written as JSON.
-        let body = serde_json::to_vec(&self.into_body()).unwrap_or_default();
+        let body = self.document();
         let head = format!(
             "HTTP/1.1 {} {}\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\nx-request-id: {}\r\nconnection: close\r\n\r\n",
             status.as_u16(),
@@ -156,6 +155,12 @@ impl Problem {
             Uuid::new_v4().simple(),
         );
         [head.as_bytes(), &body].concat().into()
+    }
+
+    /// The document alone, for an answer that many get.
+    pub fn document(self) -> Bytes {
+        // Nothing in it can fail to be written as JSON.
+        serde_json::to_vec(&self.into_body()).unwrap_or_default().into()
     }
 
     fn into_body(self) -> ProblemBody {

@@ -14,7 +14,7 @@ use agora_proto::common::Code;
 use crate::problem::Problem;
 
 /// What a caller shows to prove its session. Its debug form does not show it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Token(Uuid);
 
 impl Token {

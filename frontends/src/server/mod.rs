@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn;
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -36,7 +36,7 @@ pub fn router(app: Arc<App>) -> anyhow::Result<Router> {
         .fallback(async || Problem::not_found())
         // Bodies are read, and bounded, by the operations that have one.
         .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(Arc::clone(&app), admission::admit));
+        .layer(from_fn(admission::in_time));
     let own = Router::new()
         .route("/openapi.json", get(async move || json(description)))
         .route("/healthz", get(health::alive))

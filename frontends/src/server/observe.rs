@@ -4,11 +4,11 @@ use std::any::Any;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 use crate::problem::Problem;
 use crate::server::metrics::{REQUESTS, SECONDS};
@@ -45,6 +45,15 @@ pub async fn observe(request: Request, next: Next) -> Response {
     response
 }
 
+/// Counts a request that was sent away at the door, and gives its answer an id.
+pub fn sent_away(request: &Request, mut response: Response) -> Response {
+    let (method, status) = (method(request.method()), response.status());
+    let status = if status == StatusCode::TOO_MANY_REQUESTS { "429" } else { "503" };
+    metrics::counter!(REQUESTS, "method" => method, "route" => "none", "status" => status).increment(1);
+    response.headers_mut().insert(REQUEST_ID.clone(), request_id(request));
+    response
+}
+
 /// The caller's, if it is a plain one.
 fn request_id(request: &Request) -> HeaderValue {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
@@ -53,7 +62,8 @@ fn request_id(request: &Request) -> HeaderValue {
         given.filter(|id| (1..=REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(plain));
     given.cloned().unwrap_or_else(|| {
         let mut buffer = Uuid::encode_buffer();
-        let text = Uuid::new_v4().simple().encode_lower(&mut buffer);
+        // They need not be unguessable, and the system's randomness is a system call each.
+        let text = Builder::from_random_bytes(rand::random()).into_uuid().simple().encode_lower(&mut buffer);
         HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"))
     })
 }

@@ -4,16 +4,20 @@ use std::ffi::OsString;
 use std::future::IntoFuture;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agora_process::{ClusterFile, Role as ProcessRole, init_logging, shutdown_signal};
 use agora_proto::common::Role;
 use anyhow::Context;
+use axum::ServiceExt;
+use axum::extract::Request;
 use clap::Parser;
 use tokio::net::TcpListener;
 
 use crate::app::App;
 use crate::purchase;
+use crate::server::admission::Door;
 use crate::server::connections::{Connections, Patience, Peer};
 
 /// Most connections at a time.
@@ -75,7 +79,8 @@ async fn serve(role: Role, arguments: &Arguments, cluster: &ClusterFile) -> anyh
     let router = super::router(app.clone())?;
     tokio::spawn(purchase::finish::run(app.clone(), stop.clone()));
     tracing::info!(name = arguments.name, %address, "serving");
-    let service = router.into_make_service_with_connect_info::<Peer>();
+    let service = Door::new(Arc::clone(&app), router);
+    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<Peer>(service);
     let server = axum::serve(connections, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let drained = async {
         stop.cancelled().await;

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 pub(crate) use kill::{Kill, Killed};
 pub(crate) use report::{Conditions, Measured, Report};
-pub(crate) use resources::{Snapshot, Use};
+pub(crate) use resources::{Snapshot, Use, own_processor_time};
 pub(crate) use rest::{RestClient, prepare as prepare_rest};
 pub(crate) use runner::{Outcome, Pace, Successes, Timing, run};
 

@@ -94,7 +94,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-const HEADER: [&str; 11] = [
+const HEADER: [&str; 14] = [
     "load",
     "calls/s",
     "done/s",
@@ -106,10 +106,13 @@ const HEADER: [&str; 11] = [
     "told p99",
     "late",
     "failed",
+    "behind p50",
+    "behind p99",
+    "callers",
 ];
 
 impl AtMultiple {
-    fn cells(&self) -> [String; 11] {
+    fn cells(&self) -> [String; 14] {
         let ms = |us: u64| if us == 0 { "-".to_owned() } else { format!("{:.1} ms", us as f64 / 1000.0) };
         let step = &self.step;
         [
@@ -124,6 +127,9 @@ impl AtMultiple {
             ms(step.refused_p99_us),
             step.late.to_string(),
             step.failed.to_string(),
+            ms(step.behind_p50_us),
+            ms(step.behind_p99_us),
+            format!("{:.0} %", step.callers_share * 100.0),
         ]
     }
 }
@@ -144,7 +150,9 @@ impl Curve {
 
     fn notes(&self) -> String {
         format!(
-            "{} at the buyer frontends, {} s at each rate; capacity {:.0} /s. Done: within 1 s of when the call was due.",
+            "{} at the buyer frontends, {} s at each rate; capacity {:.0} /s. Done: within 1 s of when the call was due. \
+             Callers: what they took of this machine's processors; behind: how late they sent what was due, and so \
+             noticed what was told.",
             self.op, self.seconds, self.capacity_per_s
         )
     }
@@ -211,6 +219,9 @@ pub(super) mod tests {
                 refused_p99_us: 1_000,
                 late: 0,
                 failed: 0,
+                behind_p50_us: 100,
+                behind_p99_us: 500,
+                callers_share: 0.1,
             };
             (*multiple, step)
         };

@@ -1,6 +1,7 @@
 //! One step of the sweep: calls at one rate for some seconds, and what became of each.
 
-use std::net::SocketAddr;
+use std::num::NonZero;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,76 +11,19 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::callers::{Callers, Frontends};
 use super::requests::Requests;
-use super::wire::Connection;
 use crate::bench::latency::Latencies;
+use crate::bench::load::own_processor_time;
 
 /// An answer that comes later than this after its call was due is of no use to anyone any more.
 const USEFUL: Duration = Duration::from_secs(1);
-/// Connections at a time. Who has so many calls under way has its answer.
-const CONNECTIONS_MAX: usize = 4_000;
 /// Clients at a time when the capacity is looked for.
 const CLIENTS: [usize; 4] = [64, 128, 256, 512];
 /// Calls of this long at the beginning of a step do not count: what the step before has left is still being done.
 const SETTLE: Duration = Duration::from_millis(500);
-
-/// The frontends, called in turn.
-#[derive(Debug)]
-pub(crate) struct Frontends {
-    members: Vec<Frontend>,
-    turn: AtomicUsize,
-    open: AtomicUsize,
-}
-
-/// A frontend, and the connections to it that nobody uses just now.
-#[derive(Debug)]
-struct Frontend {
-    address: SocketAddr,
-    idle: Mutex<Vec<Connection>>,
-}
-
-impl Frontends {
-    /// # Errors
-    /// There is none.
-    pub fn new(addresses: Vec<SocketAddr>) -> anyhow::Result<Arc<Self>> {
-        anyhow::ensure!(!addresses.is_empty(), "the cluster has no buyer frontend");
-        let member = |address| Frontend { address, idle: Mutex::default() };
-        let members = addresses.into_iter().map(member).collect();
-        Ok(Arc::new(Frontends { members, turn: AtomicUsize::new(0), open: AtomicUsize::new(0) }))
-    }
-
-    /// Calls the next frontend. None: there was no answer.
-    async fn call(&self, request: &[u8]) -> Option<(u16, Instant)> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let frontend = self.members.get(turn % self.members.len())?;
-        let idle = frontend.idle.lock().pop();
-        let mut connection = match idle {
-            Some(idle) => idle,
-            None => self.connect(frontend.address).await?,
-        };
-        let sent = Instant::now();
-        match connection.ask(request).await {
-            Ok(status) => {
-                frontend.idle.lock().push(connection);
-                Some((status, sent))
-            }
-            Err(_) => {
-                self.open.fetch_sub(1, Ordering::Relaxed);
-                None
-            }
-        }
-    }
-
-    async fn connect(&self, address: SocketAddr) -> Option<Connection> {
-        if self.open.fetch_add(1, Ordering::Relaxed) < CONNECTIONS_MAX
-            && let Ok(connection) = Connection::open(address).await
-        {
-            return Some(connection);
-        }
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        None
-    }
-}
+/// Calls that are due are sent so many at a time before answers are looked at again.
+const SENT_AT_ONCE: usize = 32;
 
 /// What became of the calls of one step.
 #[derive(Clone, Debug, Serialize)]
@@ -102,6 +46,13 @@ pub(crate) struct Step {
     pub late: u64,
     /// Calls that ended in any other way.
     pub failed: u64,
+    /// How long after they were due half of all calls were sent: so long the callers wait for a processor, also when an answer
+    /// has come.
+    pub behind_p50_us: u64,
+    /// How long all but one in a hundred were.
+    pub behind_p99_us: u64,
+    /// The share of this machine's processors that the callers took.
+    pub callers_share: f64,
 }
 
 /// Counts the calls of a step.
@@ -109,6 +60,7 @@ pub(crate) struct Step {
 struct Tally {
     good: Latencies,
     refused: Latencies,
+    behind: Latencies,
     late: u64,
     failed: u64,
     offered: u64,
@@ -116,12 +68,31 @@ struct Tally {
 
 impl Tally {
     fn new() -> anyhow::Result<Self> {
-        Ok(Tally { good: Latencies::new()?, refused: Latencies::new()?, late: 0, failed: 0, offered: 0 })
+        Ok(Tally {
+            good: Latencies::new()?,
+            refused: Latencies::new()?,
+            behind: Latencies::new()?,
+            late: 0,
+            failed: 0,
+            offered: 0,
+        })
+    }
+
+    fn take_in(&mut self, other: &Tally) {
+        self.good.add(&other.good);
+        self.refused.add(&other.refused);
+        self.behind.add(&other.behind);
+        self.late += other.late;
+        self.failed += other.failed;
+        self.offered += other.offered;
     }
 
     fn add(&mut self, due: Instant, answer: Option<(u16, Instant)>) {
         let now = Instant::now();
         self.offered += 1;
+        if let Some((_, sent)) = answer {
+            self.behind.record(sent.saturating_duration_since(due));
+        }
         match answer {
             Some((200..300, _)) if now - due <= USEFUL => self.good.record(now - due),
             Some((200..300, _)) => self.late += 1,
@@ -130,7 +101,7 @@ impl Tally {
         }
     }
 
-    fn step(&self, length: Duration) -> Step {
+    fn step(&self, length: Duration, callers_share: f64) -> Step {
         let per_second = |count: u64| (count as f64 / length.as_secs_f64() * 10.0).round() / 10.0;
         Step {
             offered_per_s: per_second(self.offered),
@@ -142,6 +113,9 @@ impl Tally {
             refused_p99_us: self.refused.quantile_us(0.99),
             late: self.late,
             failed: self.failed,
+            behind_p50_us: self.behind.quantile_us(0.5),
+            behind_p99_us: self.behind.quantile_us(0.99),
+            callers_share: (callers_share * 1000.0).round() / 1000.0,
         }
     }
 }
@@ -149,27 +123,68 @@ impl Tally {
 /// Calls at this rate, for so long.
 ///
 /// # Errors
-/// There is no memory to count in.
+/// There is no memory to count in, or a caller failed.
 pub(crate) async fn step(
-    frontends: &Arc<Frontends>,
+    callers: &Callers,
     requests: &Arc<Requests>,
     per_second: f64,
     length: Duration,
     stop: &CancellationToken,
 ) -> anyhow::Result<Step> {
-    let begin = Instant::now();
-    let (start, end) = (begin + SETTLE, begin + SETTLE + length);
+    let (begin, used_before) = (Instant::now(), own_processor_time());
+    let count = callers.count();
+    let tallies = callers.all(|number, frontends| {
+        let first = begin + Duration::from_secs_f64(number as f64 / per_second);
+        let share =
+            Share { frontends, requests: Arc::clone(requests), first, every: count as f64 / per_second };
+        open_loop(share, begin + SETTLE, begin + SETTLE + length, stop.clone())
+    });
+    let tallies = tallies.await?;
+    let used = own_processor_time().saturating_sub(used_before);
+    let mut all = Tally::new()?;
+    for tally in tallies {
+        all.take_in(&tally?);
+    }
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get) as f64;
+    Ok(all.step(length, used.as_secs_f64() / begin.elapsed().as_secs_f64() / processors))
+}
+
+/// What one caller does of the calls.
+struct Share {
+    frontends: Arc<Frontends>,
+    requests: Arc<Requests>,
+    /// When its first call is due.
+    first: Instant,
+    /// Seconds from one call to the next.
+    every: f64,
+}
+
+/// Makes calls when they are due, whether or not earlier ones are answered. Those that are due before the start do not count.
+async fn open_loop(
+    share: Share,
+    start: Instant,
+    end: Instant,
+    stop: CancellationToken,
+) -> anyhow::Result<Tally> {
+    let Share { frontends, requests, first, every } = share;
     let tally = Arc::new(Mutex::new(Tally::new()?));
     let calls = TaskTracker::new();
+    let mut at_once = 0;
     for number in 0.. {
-        let due = begin + Duration::from_secs_f64(f64::from(number) / per_second);
+        let due = first + Duration::from_secs_f64(f64::from(number) * every);
         if due >= end || stop.is_cancelled() {
             break;
         }
+        at_once += 1;
         if due > Instant::now() {
+            at_once = 0;
             tokio::time::sleep_until(due.into()).await;
+        } else if at_once >= SENT_AT_ONCE {
+            at_once = 0;
+            tokio::task::yield_now().await;
         }
-        let (frontends, requests, tally) = (Arc::clone(frontends), Arc::clone(requests), Arc::clone(&tally));
+        let (frontends, requests, tally) =
+            (Arc::clone(&frontends), Arc::clone(&requests), Arc::clone(&tally));
         calls.spawn(async move {
             let answer = frontends.call(&requests.next()).await;
             if due >= start {
@@ -179,42 +194,51 @@ pub(crate) async fn step(
     }
     calls.close();
     calls.wait().await;
-    let measured = tally.lock().step(length);
-    Ok(measured)
+    let tally = std::mem::replace(&mut *tally.lock(), Tally::new()?);
+    Ok(tally)
 }
 
 /// How many calls a second are done at most for clients that each wait for their answer, for few of them and for many.
+///
+/// # Errors
+/// A caller failed.
 pub(crate) async fn capacity(
-    frontends: &Arc<Frontends>,
+    callers: &Callers,
     requests: &Arc<Requests>,
     length: Duration,
     stop: &CancellationToken,
-) -> f64 {
+) -> anyhow::Result<f64> {
     let mut most = 0.0;
     for clients in CLIENTS {
-        most = f64::max(most, closed_loop(frontends, requests, clients, length, stop).await);
+        let begin = Instant::now();
+        let (start, end) = (begin + SETTLE, begin + SETTLE + length);
+        let done = callers.all(|number, frontends| {
+            let clients = (number..clients).step_by(callers.count()).count();
+            closed_loop(frontends, Arc::clone(requests), clients, start..end, stop.clone())
+        });
+        let done: usize = done.await?.into_iter().sum();
+        most = f64::max(most, done as f64 / length.as_secs_f64());
     }
-    most
+    Ok(most)
 }
 
+/// Clients that each wait for their answer: how many calls were done meanwhile.
 async fn closed_loop(
-    frontends: &Arc<Frontends>,
-    requests: &Arc<Requests>,
+    frontends: Arc<Frontends>,
+    requests: Arc<Requests>,
     clients: usize,
-    length: Duration,
-    stop: &CancellationToken,
-) -> f64 {
-    let begin = Instant::now();
-    let (start, end) = (begin + SETTLE, begin + SETTLE + length);
+    meanwhile: Range<Instant>,
+    stop: CancellationToken,
+) -> usize {
     let done = Arc::new(AtomicUsize::new(0));
     let calls = TaskTracker::new();
     for _ in 0..clients {
-        let (frontends, requests, done) = (Arc::clone(frontends), Arc::clone(requests), Arc::clone(&done));
-        let stop = stop.clone();
+        let (frontends, requests, done) = (Arc::clone(&frontends), Arc::clone(&requests), Arc::clone(&done));
+        let (stop, meanwhile) = (stop.clone(), meanwhile.clone());
         calls.spawn(async move {
-            while Instant::now() < end && !stop.is_cancelled() {
+            while Instant::now() < meanwhile.end && !stop.is_cancelled() {
                 let answer = frontends.call(&requests.next()).await;
-                if matches!(answer, Some((200..300, _))) && (start..end).contains(&Instant::now()) {
+                if matches!(answer, Some((200..300, _))) && meanwhile.contains(&Instant::now()) {
                     done.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -222,7 +246,7 @@ async fn closed_loop(
     }
     calls.close();
     calls.wait().await;
-    done.load(Ordering::Relaxed) as f64 / length.as_secs_f64()
+    done.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]
@@ -241,9 +265,17 @@ mod tests {
         tally.add(now, Some((429, now)));
         tally.add(now, Some((504, now)));
         tally.add(now, None);
-        let step = tally.step(Duration::from_secs(2));
+        let step = tally.step(Duration::from_secs(2), 0.25);
         assert_eq!((step.offered_per_s, step.goodput_per_s, step.refused_per_s), (3.5, 1.0, 1.0));
         assert_eq!((step.late, step.failed), (1, 2));
         assert!(step.refused_p99_us < 1_000_000, "a refusal counts from when its call was sent: {step:?}");
+        assert!(step.behind_p50_us < 1_000 && step.behind_p99_us > 1_900_000, "two were sent late: {step:?}");
+        assert_eq!(step.callers_share, 0.25);
+        let mut all = Tally::new().unwrap();
+        all.take_in(&tally);
+        all.take_in(&tally);
+        let all = all.step(Duration::from_secs(4), 0.25);
+        assert_eq!((all.offered_per_s, all.goodput_per_s, all.refused_per_s), (3.5, 1.0, 1.0));
+        assert_eq!((all.late, all.failed, all.behind_p99_us), (2, 4, step.behind_p99_us));
     }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::load::{Op, prepare_rest};
-use crate::bench::overload::{Curve, Frontends, Requests, Verdict, capacity, step};
+use crate::bench::overload::{Callers, Curve, Requests, Verdict, capacity, step};
 use crate::bench::site::Site;
 use crate::cli::{interrupted, listen, out};
 
@@ -87,18 +87,18 @@ async fn measure(args: &OverloadArgs, site: &Site, stop: &CancellationToken) -> 
     let addresses: Vec<_> = site.file.buyer.iter().map(|frontend| frontend.address).collect();
     let clients = prepare_rest(&site.endpoints(), SESSIONS).await.context("the clients can't be prepared")?;
     let requests = Requests::new(&clients, args.op)?.into();
-    let frontends = Frontends::new(addresses)?;
+    let callers = Callers::start(&addresses)?;
     let length = Duration::from_secs(args.seconds);
     let capacity_per_s = match args.capacity {
         Some(given) => given.into(),
-        None => capacity(&frontends, &requests, length, stop).await,
+        None => capacity(&callers, &requests, length, stop).await?,
     };
     if capacity_per_s < 1.0 {
         bail!("not a single call was done while the capacity was measured");
     }
     let mut steps = Vec::with_capacity(args.multiples.len());
     for multiple in &args.multiples {
-        let step = step(&frontends, &requests, multiple * capacity_per_s, length, stop).await?;
+        let step = step(&callers, &requests, multiple * capacity_per_s, length, stop).await?;
         out::note(&format!("{multiple} × {capacity_per_s:.0} /s: {:.0} /s done", step.goodput_per_s));
         steps.push((*multiple, step));
     }
