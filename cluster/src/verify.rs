@@ -1,11 +1,13 @@
 //! Whether the replicas of a group hold the same: their checksums, compared at the same position.
 
 use agora_process::Role;
+use serde::Serialize;
 
 use crate::status::{ClusterStatus, ProcessStatus};
 
 /// What the checksums of a group's nodes say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
     /// All nodes that answered are at the same position and hold the same.
     Agree {

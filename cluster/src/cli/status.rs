@@ -1,5 +1,6 @@
 //! `status`: a table of the running cluster's processes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use agora_process::Role;
 use anyhow::bail;
 use clap::Args;
 use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::cli::{DataArgs, out};
@@ -21,7 +23,7 @@ const COMPARE_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Print JSON.
+    /// Print JSON; with --verify, what it says of each database under `replicas`.
     #[arg(long)]
     json: bool,
     /// Also compare the replicas of each database by the checksums of their states; exit code 1 if they differ.
@@ -36,7 +38,7 @@ pub async fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let (status, verdicts) =
         if args.verify { compared(data).await? } else { (fetch(data, false).await?, Vec::new()) };
     if args.json {
-        out::line(&serde_json::to_string(&status)?);
+        out::line(&serde_json::to_string(&Told::new(&status, &verdicts))?);
     } else {
         out::line(&table(&status).to_string());
         groups(&status).iter().for_each(|line| out::line(line));
@@ -51,6 +53,22 @@ pub async fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(code)
+}
+
+/// As JSON: the status, and what comparing the replicas showed, if they were compared.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    status: &'a ClusterStatus,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    replicas: BTreeMap<String, &'a Verdict>,
+}
+
+impl<'a> Told<'a> {
+    fn new(status: &'a ClusterStatus, verdicts: &'a [(Role, Verdict)]) -> Self {
+        let replicas = verdicts.iter().map(|(role, verdict)| (role.to_string(), verdict)).collect();
+        Told { status, replicas }
+    }
 }
 
 async fn fetch(data: &Path, checksums: bool) -> anyhow::Result<ClusterStatus> {
@@ -199,6 +217,19 @@ mod tests {
         let told = "customer group: epoch 7, begun by customer-2, because customer-3 is silent; turns: customer-1, customer-2";
         assert_eq!(groups(&status), [told]);
         assert!(table(&status).to_string().contains("takes no turns: it catches up"));
+    }
+
+    #[test]
+    fn json_has_the_verdict_on_each_database_if_they_were_compared() {
+        let status = ClusterStatus { cluster: "x".into(), data: "d".into(), processes: Vec::new() };
+        let json = |verdicts: &[(Role, Verdict)]| serde_json::to_value(Told::new(&status, verdicts)).unwrap();
+        assert!(json(&[]).get("replicas").is_none());
+        let agree = Verdict::Agree { nodes: 5, silent: Vec::new(), applied: 9, checksum: "c".into() };
+        let told = json(&[(Role::Customer, agree), (Role::Product, Verdict::Silent)]);
+        assert_eq!(told["cluster"], "x");
+        assert_eq!(told["replicas"]["customer"]["verdict"], "agree");
+        assert_eq!(told["replicas"]["customer"]["applied"], 9);
+        assert_eq!(told["replicas"]["product"]["verdict"], "silent");
     }
 
     #[test]
