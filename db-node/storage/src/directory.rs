@@ -3,25 +3,15 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::error::StorageError;
 use crate::identity::{self, DiskId, Found, Identity, Phase};
 use crate::log::Log;
-use crate::state_store::StateStore;
+use crate::state::{FIRST_GENERATION, StateStore};
 
 pub(crate) const LOCK: &str = "lock";
 const LOG: &str = "log";
-const STATE: &str = "state";
 const SCRATCH: &str = "scratch";
-/// What sled calls the file that a database is in.
-const DATABASE_FILE: &str = "db";
-
-/// A record in the database by which one that lost its content is told from a new one.
-const MARKER: &[u8] = b"\0agora";
-
-/// How much of the state stays in sled's cache: all of it is in memory in the state machine already.
-const STATE_CACHE_BYTES: u64 = 64 << 20;
 
 /// An open data directory. It stays locked until the last of its log, its state store and itself is dropped.
 #[derive(Clone, Debug)]
@@ -63,49 +53,38 @@ impl Directory {
         let held = Arc::new(lock(path)?);
         // Read again: another process may have created it while this one waited for nothing but the lock.
         match identity::read(path)? {
-            Some(Found { phase: Phase::Complete, disk, .. }) => Self::open_existing(held, disk),
-            Some(Found { phase: Phase::Creating, .. }) | None => Self::create(held, identity),
+            Some(found) if found.phase == Phase::Complete => Self::open_existing(held, found),
+            _ => Self::create(held, identity),
         }
     }
 
-    fn open_existing(held: Arc<Held>, disk: DiskId) -> Result<Directory, StorageError> {
+    fn open_existing(held: Arc<Held>, found: Found) -> Result<Directory, StorageError> {
         let path = held.path.clone();
         remove(&path, SCRATCH)?;
-        for (name, is_there) in
-            [(LOG, path.join(LOG).is_dir()), (STATE, path.join(STATE).join(DATABASE_FILE).is_file())]
-        {
-            if !is_there {
-                return Err(StorageError::damaged(&path, format!("its {name} is missing")));
-            }
+        if !path.join(LOG).is_dir() {
+            return Err(StorageError::damaged(&path, "its log is missing"));
         }
-        let (state, file) = open_database(&path)?;
-        if state.get(MARKER).map_err(StorageError::database(&path))?.is_none() {
-            return Err(StorageError::damaged(&path, "its state has lost its content"));
-        }
-        let log = Log::open(path.join(LOG), Arc::clone(&held))?;
-        Ok(Directory { disk, log, state: StateStore::open(state, file, held)?, path })
+        let disk = found.disk;
+        let state = StateStore::open(Arc::clone(&held), found)?;
+        let log = Log::open(path.join(LOG), held)?;
+        Ok(Directory { disk, log, state, path })
     }
 
     fn create(held: Arc<Held>, identity: &Identity) -> Result<Directory, StorageError> {
         let path = held.path.clone();
         let disk = DiskId::random();
-        let mut found = Found { identity: identity.clone(), disk, phase: Phase::Creating };
+        let mut found =
+            Found { identity: identity.clone(), disk, state: FIRST_GENERATION, phase: Phase::Creating };
         identity::write(&path, &found)?;
-        for name in [LOG, STATE, SCRATCH] {
+        StateStore::remove_all(&path)?;
+        for name in [LOG, SCRATCH] {
             remove(&path, name)?;
         }
-        let (state, file) = open_database(&path)?;
-        state.insert(MARKER, identity.node.as_bytes()).map_err(StorageError::database(&path))?;
-        let directory = Directory {
-            disk,
-            log: Log::create(path.join(LOG), Arc::clone(&held))?,
-            state: StateStore::open(state, file, held)?,
-            path: path.clone(),
-        };
-        directory.state.sync()?;
         found.phase = Phase::Complete;
+        let state = StateStore::create(Arc::clone(&held), found.clone())?;
+        let log = Log::create(path.join(LOG), held)?;
         identity::write(&path, &found)?;
-        Ok(directory)
+        Ok(Directory { disk, log, state, path })
     }
 
     /// Where it is.
@@ -172,9 +151,6 @@ fn lock(path: &Path) -> Result<Held, StorageError> {
     }
 }
 
-/// How long an earlier database of this process may take to let go of its file.
-const LETTING_GO: Duration = Duration::from_secs(5);
-
 fn remove(path: &Path, name: &str) -> Result<(), StorageError> {
     match fs::remove_dir_all(path.join(name)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -182,28 +158,4 @@ fn remove(path: &Path, name: &str) -> Result<(), StorageError> {
         }
         _ => Ok(()),
     }
-}
-
-/// sled has no kind of its own for this.
-fn is_lock(error: &std::io::Error) -> bool {
-    error.to_string().contains("could not acquire lock")
-}
-
-fn open_database(path: &Path) -> Result<(sled::Db, File), StorageError> {
-    // Syncs are asked for by whoever needs them; sled's own timer would only add to them.
-    let config =
-        sled::Config::new().path(path.join(STATE)).cache_capacity(STATE_CACHE_BYTES).flush_every_ms(None);
-    let begun = Instant::now();
-    let database = loop {
-        match config.open() {
-            // This directory's own lock is held, so it is an earlier database of this very process that still lets go of
-            // its file: sled does so on a thread of its own.
-            Err(sled::Error::Io(error)) if is_lock(&error) && begun.elapsed() < LETTING_GO => {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            opened => break opened.map_err(StorageError::database(path))?,
-        }
-    };
-    let file = File::options().read(true).write(true).open(path.join(STATE).join(DATABASE_FILE));
-    Ok((database, file.map_err(StorageError::io(path, "open the state"))?))
 }

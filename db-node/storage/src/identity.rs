@@ -1,4 +1,5 @@
-//! The identity file: whose data directory this is, in text that a person can read, with a checksum.
+//! The identity file: whose data directory this is and where its current state lies, in text that a person can read, with a
+//! checksum.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -54,6 +55,8 @@ impl fmt::Display for DiskId {
 pub(crate) struct Found {
     pub(crate) identity: Identity,
     pub(crate) disk: DiskId,
+    /// The generation of the state.
+    pub(crate) state: u64,
     pub(crate) phase: Phase,
 }
 
@@ -66,14 +69,16 @@ pub(crate) enum Phase {
 
 const NAME: &str = "identity";
 const NEW_NAME: &str = "identity.new";
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
+/// The same, but for one thing: it does not name a generation, because there was one only.
+const FORMAT_WITHOUT_GENERATIONS: u32 = 3;
 
 /// Names that may lie in a directory that is not yet a data directory: what a start leaves that died at once.
 pub(crate) fn may_precede_identity(name: &std::ffi::OsStr) -> bool {
     name == NEW_NAME || name == crate::directory::LOCK
 }
 
-fn text(Found { identity, disk, phase }: &Found) -> String {
+fn text(Found { identity, disk, state, phase }: &Found) -> String {
     let phase = match phase {
         Phase::Creating => "creating",
         Phase::Complete => "complete",
@@ -81,19 +86,32 @@ fn text(Found { identity, disk, phase }: &Found) -> String {
     let Identity { cluster, node, database } = identity;
     format!(
         "# The data directory of a node. Don't edit.\n\
-         format = {FORMAT}\ncluster = {cluster:?}\nnode = {node:?}\ndatabase = {database:?}\ndisk = {disk}\nphase = {phase}\n"
+         format = {FORMAT}\ncluster = {cluster:?}\nnode = {node:?}\ndatabase = {database:?}\ndisk = {disk}\n\
+         state = {state}\nphase = {phase}\n"
     )
 }
 
 /// Writes the file so that after a crash either the old or the new one is there.
 pub(crate) fn write(directory: &Path, found: &Found) -> Result<(), StorageError> {
+    prepare(directory, found)?;
+    publish(directory)
+}
+
+/// The first half of [`write`]: if it fails, the old file is there.
+pub(crate) fn prepare(directory: &Path, found: &Found) -> Result<(), StorageError> {
+    agora_sabotage::room().map_err(StorageError::io(directory, "write the identity file"))?;
     let failed = StorageError::io(directory, "write the identity file");
     let body = text(found);
     let new = directory.join(NEW_NAME);
     let mut file = File::create(&new).map_err(&failed)?;
     writeln!(file, "{body}checksum = {:08x}", crc32fast::hash(body.as_bytes())).map_err(&failed)?;
-    file.sync_all().map_err(&failed)?;
-    fs::rename(&new, directory.join(NAME)).map_err(&failed)?;
+    file.sync_all().map_err(&failed)
+}
+
+/// The second half: if it fails, nobody knows which one is there after a crash.
+pub(crate) fn publish(directory: &Path) -> Result<(), StorageError> {
+    let renamed = fs::rename(directory.join(NEW_NAME), directory.join(NAME));
+    renamed.map_err(StorageError::io(directory, "write the identity file"))?;
     sync_directory(directory)
 }
 
@@ -124,15 +142,20 @@ fn parse(directory: &Path, body: &str) -> Result<Found, StorageError> {
         line.ok_or_else(|| StorageError::damaged(directory, format!("its identity file has no {name}")))
     };
     let found = field("format")?.parse().unwrap_or(u32::MAX);
-    if found != FORMAT {
+    if ![FORMAT, FORMAT_WITHOUT_GENERATIONS].contains(&found) {
         return Err(StorageError::UnknownFormat { directory: directory.to_owned(), found, known: FORMAT });
     }
     let name = |name: &str| field(name).map(unquoted);
     let identity = Identity { cluster: name("cluster")?, node: name("node")?, database: name("database")? };
     let phase = if field("phase")? == "complete" { Phase::Complete } else { Phase::Creating };
+    let state = match found {
+        FORMAT_WITHOUT_GENERATIONS => Ok(0),
+        _ => field("state")?.parse(),
+    };
+    let state = state.map_err(|_| StorageError::damaged(directory, "its identity file names no state"))?;
     let disk = field("disk")?.parse().map(DiskId);
     let disk = disk.map_err(|_| StorageError::damaged(directory, "its identity file names no disk"))?;
-    Ok(Found { identity, disk, phase })
+    Ok(Found { identity, disk, state, phase })
 }
 
 /// Undoes what `{:?}` did for names: quotes, and escapes of quotes, backslashes and what is not printable. What can't be
@@ -171,7 +194,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for name in ["plain", "", "with \"quotes\" and \\", "Ἀγορά\n\u{7f}\u{200b}", "checksum = 1"] {
             let identity = Identity { cluster: name.into(), node: "n".into(), database: name.into() };
-            let found = Found { identity, disk: DiskId::random(), phase: Phase::Complete };
+            let found = Found { identity, disk: DiskId::random(), state: 7, phase: Phase::Complete };
             write(directory.path(), &found).unwrap();
             assert_eq!(read(directory.path()).unwrap(), Some(found));
         }
@@ -181,7 +204,7 @@ mod tests {
     fn any_flipped_bit_is_found() {
         let directory = tempfile::tempdir().unwrap();
         let identity = Identity { cluster: "c".into(), node: "n".into(), database: "d".into() };
-        let found = Found { identity, disk: DiskId::random(), phase: Phase::Complete };
+        let found = Found { identity, disk: DiskId::random(), state: 7, phase: Phase::Complete };
         write(directory.path(), &found).unwrap();
         let path = directory.path().join(NAME);
         let good = fs::read(&path).unwrap();

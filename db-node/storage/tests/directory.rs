@@ -33,7 +33,6 @@ fn what_was_written_is_there_after_reopening() {
         let state = directory.state();
         state.commit([(b"a", Some(b"1")), (b"b", Some(b"2"))].into_iter(), b"p1").unwrap();
         state.commit([(b"a", None::<&[u8]>)].into_iter(), b"p2").unwrap();
-        state.put_meta("name", b"value").unwrap();
         state.sync().unwrap();
     }
     let directory = open(&path).unwrap();
@@ -45,7 +44,6 @@ fn what_was_written_is_there_after_reopening() {
     let state = directory.state();
     assert_eq!(state.position().unwrap().as_deref(), Some(&b"p2"[..]));
     assert_eq!(state.records().map(Result::unwrap).collect::<Vec<_>>(), [(b"b".to_vec(), b"2".to_vec())]);
-    assert_eq!(state.meta("name").unwrap().as_deref(), Some(&b"value"[..]));
 }
 
 #[test]
@@ -93,7 +91,7 @@ fn a_directory_of_other_things_is_refused_and_left_alone() {
 
 #[test]
 fn a_lost_identity_or_database_is_damage_and_never_a_fresh_start() {
-    for lost in ["identity", "log", "state", "log/0000000000000001.log", "state/db"] {
+    for lost in ["identity", "log", "state-1", "log/0000000000000001.log", "state-1/db", "state-1/base"] {
         let root = tempfile::tempdir().unwrap();
         drop(open(root.path()).unwrap());
         let path = root.path().join(lost);
@@ -117,7 +115,7 @@ fn a_creation_that_was_cut_off_is_begun_again() {
     let (body, _) = complete.split_once("checksum").unwrap();
     let body = body.replace("phase = complete", "phase = creating");
     fs::write(&path, format!("{body}checksum = {:08x}\n", crc32fast::hash(body.as_bytes()))).unwrap();
-    fs::remove_dir_all(root.path().join("state")).unwrap();
+    fs::remove_dir_all(root.path().join("state-1")).unwrap();
     let directory = open(root.path()).unwrap();
     assert_eq!(directory.log().last(), None);
     assert!(fs::read_to_string(&path).unwrap().contains("phase = complete"));

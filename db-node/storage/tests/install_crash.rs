@@ -1,6 +1,7 @@
-//! kill -9 in the middle of the installation of a state, again and again: the state is the old one or the new one, as a whole.
+//! kill -9 in the middle of the installation or the compaction of a state, again and again: the state is the old one or the new
+//! one, as a whole.
 //!
-//! A process of its own installs one state after the other over what is there, and says after each that it is in.
+//! A process of its own installs one state after the other over what is there, says after each that it is in, and compacts it.
 //! `AGORA_KILLS=200 cargo test -p agora-storage --test install_crash -- --nocapture`
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
@@ -50,6 +51,11 @@ fn install_until_killed(path: &Path) -> ! {
         let records = (0..count(round)).map(|at| record(round, at));
         state.install(records, &round.to_be_bytes()).unwrap();
         println!("installed {round}");
+        // Written anew, so that there is something to be merged with what was installed.
+        let again =
+            (0..count(round)).step_by(3).map(|at| record(round, at)).map(|(key, value)| (key, Some(value)));
+        state.commit(again, &round.to_be_bytes()).unwrap();
+        state.compact(&mut || true).unwrap();
     }
     unreachable!()
 }
