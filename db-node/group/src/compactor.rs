@@ -11,9 +11,8 @@ use crate::state_disk::StateDisk;
 
 /// How often it is looked whether it is time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// So many times as long as a compaction took there is none after it, so that it takes a small part of the processor however
-/// much is written.
-const REST: u32 = 4;
+/// After each piece it lets others have the disk and the processor for as long as the piece took, but no longer than this.
+const PAUSE_MAX: Duration = Duration::from_millis(20);
 /// After a failure it is tried again so much later, after the next one twice as much later, and so on.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
 const RETRY_MAX: Duration = Duration::from_secs(600);
@@ -60,7 +59,7 @@ fn compact_when_due(store: &dyn StateDisk, stopped: &Receiver<()>) {
             Err(error) => Err(error),
         };
         failures = if outcome.is_err() { failures + 1 } else { 0 };
-        pause = rest(begun.elapsed(), failures);
+        pause = rest(failures);
         match outcome {
             Ok(Some(Compaction::Done { before, after })) => {
                 let took = begun.elapsed();
@@ -73,23 +72,24 @@ fn compact_when_due(store: &dyn StateDisk, stopped: &Receiver<()>) {
     }
 }
 
-/// Compacts, and rests after each piece for as long as the piece took.
+/// Compacts, with a pause after each piece.
 fn compact(
     store: &dyn StateDisk,
     goes_on_after: &dyn Fn(Duration) -> bool,
 ) -> Result<Compaction, StorageError> {
     let mut begun = Instant::now();
     store.compact(&mut || {
-        let goes_on = goes_on_after(begun.elapsed());
+        let goes_on = goes_on_after(begun.elapsed().min(PAUSE_MAX));
         begun = Instant::now();
         goes_on
     })
 }
 
-/// How long there is nothing to do after what took so long, and after so many failures in a row.
-fn rest(took: Duration, failures: u32) -> Duration {
+/// How long there is nothing to do after so many failures in a row. After a success there need be no rest: by the time that
+/// there is enough to do again, what changed has cost several times as much.
+fn rest(failures: u32) -> Duration {
     match failures.checked_sub(1) {
-        None => (REST * took).max(LOOK_EVERY),
+        None => LOOK_EVERY,
         Some(before) => FIRST_RETRY.saturating_mul(2_u32.saturating_pow(before)).min(RETRY_MAX),
     }
 }
@@ -99,15 +99,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_rests_four_times_as_long_as_it_worked() {
-        assert_eq!(rest(Duration::from_millis(3), 0), LOOK_EVERY);
-        assert_eq!(rest(Duration::from_secs(5), 0), Duration::from_secs(20));
-    }
-
-    #[test]
     fn it_tries_again_later_and_later_but_never_gives_up() {
-        let waits: Vec<u64> = (1..=9).map(|failures| rest(Duration::ZERO, failures).as_secs()).collect();
-        assert_eq!(waits, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
-        assert_eq!(rest(Duration::ZERO, u32::MAX), RETRY_MAX);
+        let waits: Vec<u64> = (0..=9).map(|failures| rest(failures).as_secs()).collect();
+        assert_eq!(waits, [1, 10, 20, 40, 80, 160, 320, 600, 600, 600]);
+        assert_eq!(rest(u32::MAX), RETRY_MAX);
     }
 }
