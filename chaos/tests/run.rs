@@ -14,7 +14,7 @@ use agora_cluster::{Cluster, Ports, StartOptions};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use tool::Tool;
+use tool::{Tool, told_to_hurry};
 
 fn chaos(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_chaos")).args(args).output().unwrap()
@@ -152,7 +152,8 @@ fn a_run_that_is_told_to_stop_once_or_again_leaves_nothing_behind() {
     assert_eq!(tool.told_twice_at_once([Signal::SIGINT, Signal::SIGTERM]), Some(2), "{}", tool.output());
     // What there is by then is told.
     assert!(tool.output().contains("Interrupted: not everything could be checked"), "{}", tool.output());
-    assert_eq!(run().told_to_hurry(), Some(2));
+    let (code, said) = told_to_hurry(run);
+    assert_eq!(code, Some(2), "{said}");
 }
 
 #[test]

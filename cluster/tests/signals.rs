@@ -12,7 +12,7 @@ use std::process::Command;
 
 use common::{PROGRAM, small_cluster, write};
 use nix::sys::signal::Signal;
-use tool::Tool;
+use tool::{Tool, told_to_hurry};
 
 const INTERRUPTED: Option<i32> = Some(130);
 
@@ -51,10 +51,13 @@ fn two_signals_at_once_are_one_wish_to_a_demonstration_when_it_plays_and_when_it
 
 #[test]
 fn a_demonstration_that_is_told_again_kills_its_processes_and_clears_up() {
-    let mut tool = tool(&["demo"]);
-    tool.wait_until_it_says("processes are ready");
-    assert_eq!(tool.files().len(), 1, "it keeps its data somewhere");
-    assert_eq!(tool.told_to_hurry(), INTERRUPTED, "{}", tool.output());
+    let (code, said) = told_to_hurry(|| {
+        let mut tool = tool(&["demo"]);
+        tool.wait_until_it_says("processes are ready");
+        assert_eq!(tool.files().len(), 1, "it keeps its data somewhere");
+        tool
+    });
+    assert_eq!(code, INTERRUPTED, "{said}");
 }
 
 #[test]
@@ -68,17 +71,20 @@ fn a_cluster_ends_in_good_order_however_many_signals_say_so_at_once() {
 #[test]
 fn a_cluster_that_is_told_again_is_killed_and_says_so() {
     let directory = tempfile::tempdir().unwrap();
-    let mut tool = up(directory.path());
-    assert_eq!(tool.told_to_hurry(), INTERRUPTED, "{}", tool.output());
-    assert!(tool.output().contains("had to be killed: "), "{}", tool.output());
+    let (code, said) = told_to_hurry(|| up(directory.path()));
+    assert_eq!(code, INTERRUPTED, "{said}");
+    assert!(said.contains("had to be killed: "), "{said}");
 }
 
 #[test]
 fn a_benchmark_that_is_told_again_clears_up() {
-    let mut tool = tool(&["bench", "soak", "--time", "60s", "--clients", "1", "--every", "200ms"]);
-    tool.wait_until_it_says(" writes ");
-    assert_eq!(tool.files().len(), 1, "it keeps its data somewhere");
-    assert_eq!(tool.told_to_hurry(), INTERRUPTED, "{}", tool.output());
+    let (code, said) = told_to_hurry(|| {
+        let mut tool = tool(&["bench", "soak", "--time", "60s", "--clients", "1", "--every", "200ms"]);
+        tool.wait_until_it_says(" writes ");
+        assert_eq!(tool.files().len(), 1, "it keeps its data somewhere");
+        tool
+    });
+    assert_eq!(code, INTERRUPTED, "{said}");
 }
 
 #[test]
