@@ -5,6 +5,7 @@
 //! [`StateMachine`](agora_machine::StateMachine) and knows nothing of the marketplace, nor of who calls.
 
 pub mod broadcast;
+mod compactor;
 mod handle;
 pub mod raft;
 mod replica;

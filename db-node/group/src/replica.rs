@@ -15,6 +15,7 @@ use agora_storage::{StateStore, StorageError};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
+use crate::compactor::Compactor;
 use crate::state_disk::StateDisk;
 
 /// Why a replica can't go on.
@@ -52,6 +53,7 @@ const LOAD_RECORDS: usize = 1024;
 pub struct Replica<M: StateMachine> {
     core: Arc<Core<M>>,
     saver: Arc<Saver>,
+    _compactor: Arc<Compactor>,
 }
 
 #[derive(Debug)]
@@ -137,10 +139,11 @@ impl<M: StateMachine> Replica<M> {
         let machine = load(&*store)?;
         let position = store.position()?;
         let state = State::new(machine, position);
+        let compactor = Arc::new(Compactor::spawn(Arc::clone(&store)));
         let core =
             Arc::new(Core { state: RwLock::new(state), store: Mutex::new(Store { store, failed: None }) });
         let saver = Arc::new(Saver::spawn(Arc::clone(&core)));
-        Ok(Replica { core, saver })
+        Ok(Replica { core, saver, _compactor: compactor })
     }
 
     /// The position of the last applied batch, or of the installed state.

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use agora_machine::Change;
-use agora_storage::{KeyValue, StagedState, StateStore, StorageError};
+use agora_storage::{Compaction, KeyValue, StagedState, StateStore, StorageError};
 
 /// Records that are found again.
 pub(crate) type Found = Box<dyn Iterator<Item = Result<KeyValue, StorageError>> + Send>;
@@ -20,6 +20,10 @@ pub(crate) trait StateDisk: Debug + Send + Sync {
     fn records(&self) -> Found;
     /// See [`StateStore::stage`].
     fn stage(&self) -> Result<Box<dyn Staged>, StorageError>;
+    /// See [`StateStore::is_worth_compaction`].
+    fn is_worth_compaction(&self) -> Result<bool, StorageError>;
+    /// See [`StateStore::compact`].
+    fn compact(&self, goes_on: &mut dyn FnMut() -> bool) -> Result<Compaction, StorageError>;
 }
 
 /// A new state that is not current yet.
@@ -49,6 +53,14 @@ impl StateDisk for StateStore {
 
     fn stage(&self) -> Result<Box<dyn Staged>, StorageError> {
         Ok(Box::new(StateStore::stage(self)?))
+    }
+
+    fn is_worth_compaction(&self) -> Result<bool, StorageError> {
+        StateStore::is_worth_compaction(self)
+    }
+
+    fn compact(&self, goes_on: &mut dyn FnMut() -> bool) -> Result<Compaction, StorageError> {
+        StateStore::compact(self, goes_on)
     }
 }
 

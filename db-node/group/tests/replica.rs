@@ -5,10 +5,11 @@ mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use agora_group::{Replica, ReplicaError};
 use agora_machine::{Record, StateMachine, Timestamp};
-use agora_storage::{Directory, Identity};
+use agora_storage::{Compaction, Directory, Identity};
 use support::{Counters, add, number};
 
 fn open(path: &Path) -> Replica<Counters> {
@@ -74,6 +75,42 @@ fn an_installed_state_replaces_all_and_survives() {
     let replica = open(root.path());
     assert_eq!(replica.position().as_deref(), Some(&b"p8"[..]));
     assert_eq!((value(&replica, "n7"), value(&replica, "n4999")), (8, 4999));
+}
+
+#[test]
+fn a_store_that_is_compacted_while_commands_are_applied_has_them_all() {
+    let root = tempfile::tempdir().unwrap();
+    let checksum = {
+        let identity = Identity { cluster: "c".into(), node: "n".into(), database: "d".into() };
+        let store = Directory::open(root.path(), &identity).unwrap().state();
+        let replica: Replica<Counters> = Replica::open(store.clone()).unwrap();
+        let compactions = AtomicU64::new(0);
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let compactor = scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let compacted = store.compact(&mut || true);
+                    assert!(matches!(compacted, Ok(Compaction::Done { .. })), "{compacted:?}");
+                    compactions.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            let mut at = 0;
+            while at < 200 || (compactions.load(Ordering::Relaxed) < 5 && !compactor.is_finished()) {
+                at += 1;
+                let command = |n: u64| (Timestamp(at), add(&format!("c{}", (at * 7919 + n) % 3000), n));
+                let batch: Vec<_> = (0..50).map(command).collect();
+                replica.apply(&batch, at.to_be_bytes().to_vec()).unwrap();
+                if at % 3 == 0 {
+                    replica.sync().unwrap();
+                }
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        replica.sync().unwrap();
+        (replica.position(), replica.checksum())
+    };
+    let replica = open(root.path());
+    assert_eq!((replica.position(), replica.checksum()), checksum);
 }
 
 #[test]

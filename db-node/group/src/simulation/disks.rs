@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use agora_machine::Change;
-use agora_storage::{KeyValue, LogBatch, StorageError};
+use agora_storage::{Compaction, KeyValue, LogBatch, StorageError};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rand::Rng;
@@ -206,6 +206,14 @@ impl StateDisk for MemoryState {
 
     fn stage(&self) -> Result<Box<dyn Staged>, StorageError> {
         Ok(Box::new(MemoryStaged { disk: self.clone(), records: Vec::new() }))
+    }
+
+    fn is_worth_compaction(&self) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+
+    fn compact(&self, _: &mut dyn FnMut() -> bool) -> Result<Compaction, StorageError> {
+        Ok(Compaction::Stopped)
     }
 }
 
