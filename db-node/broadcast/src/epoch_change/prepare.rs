@@ -102,7 +102,11 @@ impl Member {
         self.change.question = None;
         self.change.preparation = None;
         self.set_transition_aside();
-        self.persist(vec![Write::Promise(epoch)], Then::Promised(epoch));
+        // Who knows of no group gives no promises: nobody counts on this one. On its disk it would only keep the member out of the
+        // group if that epoch is lost with the one member that had accepted it.
+        if !self.is_empty() {
+            self.persist(vec![Write::Promise(epoch)], Then::Promised(epoch));
+        }
         if !self.config.keeps(Rule::DurableBeforePromised) {
             self.promise_is_durable(epoch);
         }
