@@ -63,6 +63,11 @@ fn run(breach: &str, plan: &str, seconds: u64, seed: u64, more: &[&str]) -> Resu
     match output.status.code() {
         Some(1) => {}
         Some(0) => return Err(format!("{breach} was not found with seed {seed}: {text}")),
+        // With the promise broken, the clients may not even get so far that faults can begin.
+        Some(2) => {
+            let why = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{breach}, seed {seed}: chaos could not run: {text}{why}"));
+        }
         other => panic!("{breach}, seed {seed}: chaos ended with {other:?}: {text}"),
     }
     let report = std::fs::read(directory.path().join("report/report.json")).unwrap();

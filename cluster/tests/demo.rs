@@ -19,7 +19,11 @@ fn the_demonstration_tells_its_story_keeps_every_promise_and_leaves_nothing_behi
     assert!(output.status.success(), "{story}\n{}", text(&output.stderr));
     for told in [
         "19 processes are ready",
+        "kill -9 buyer-1",
+        "kill -9 seller-1",
         "kill -9 product-leader",
+        "kill -9 customer-sequencer",
+        "kill -9 of all of them: 10 nodes",
         "both pay at the same time, and one gets it",
         "the bank charged every purchase, once, and nothing else",
         "all replicas of the customer database hold the same",

@@ -7,7 +7,7 @@ use std::path::Path;
 use agora_process::ClusterFile;
 
 #[test]
-fn the_three_machines_example_is_a_cluster_that_survives_the_loss_of_a_machine() {
+fn the_databases_of_the_three_machines_example_survive_the_loss_of_a_machine() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/three-machines.toml");
     let file = ClusterFile::read(&path).unwrap();
     for group in [&file.customer, &file.product] {

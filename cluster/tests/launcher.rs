@@ -163,6 +163,32 @@ fn a_taken_port_is_told_with_who_needs_it_before_anything_starts() {
 }
 
 #[test]
+fn the_standard_cluster_starts_on_the_ports_that_its_base_gives() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let data = data.to_str().unwrap();
+    // Others may listen on some of the ports; then it is refused, and another base is tried.
+    let refused = |base: &u16| {
+        let file = agora_cluster::standard(*base, data.into()).unwrap();
+        file.processes().any(|(_, _, address)| TcpListener::bind(address).is_err())
+    };
+    let base = (11_000..30_000).step_by(1_300).find(|base| !refused(base)).unwrap();
+    let mut launcher = Launcher::start(&["--base-port", &base.to_string(), "--data", data]);
+    assert_eq!(launcher.pids().len(), 19);
+    let address = |offset: u16| Value::from(format!("http://127.0.0.1:{}", base + offset));
+    let told = &launcher.ready;
+    assert_eq!((&told["customer_db"][0], &told["product_db"][4]), (&address(101), &address(205)));
+    assert_eq!(
+        (&told["financial"], &told["seller"][0], &told["buyer"][3]),
+        (&address(1000), &address(1101), &address(1204))
+    );
+    let pids = launcher.pids();
+    launcher.signal(Signal::SIGINT);
+    assert_eq!(launcher.ended(), Some(0));
+    assert_eq!(alive(&pids), [] as [u32; 0]);
+}
+
+#[test]
 fn a_base_port_without_room_is_wrong_usage() {
     let directory = tempfile::tempdir().unwrap();
     for port in ["0", "64332", "65535", "65536", "-1"] {

@@ -233,10 +233,11 @@ async fn the_client_tells_what_was_not_done_from_what_may_have_been() {
 
 #[tokio::test]
 async fn a_stock_soap_client_needs_only_the_description() {
-    // AGORA_PYTHON names an interpreter that has zeep; without one there is nothing to try it with.
-    let python = std::env::var("AGORA_PYTHON").unwrap_or_else(|_| "python3".into());
+    // AGORA_PYTHON names an interpreter that has zeep, as in CI. Where nobody names one, there may be nothing to try it with.
+    let named = std::env::var("AGORA_PYTHON").ok();
+    let python = named.clone().unwrap_or_else(|| "python3".into());
     let has_zeep = tokio::process::Command::new(&python).args(["-c", "import zeep"]).output().await;
-    if !has_zeep.is_ok_and(|output| output.status.success()) {
+    if named.is_none() && !has_zeep.is_ok_and(|output| output.status.success()) {
         eprintln!("skipped: {python} with zeep is not there (pip install zeep, or set AGORA_PYTHON)");
         return;
     }

@@ -110,11 +110,21 @@ pub(crate) fn describe(verdict: &Verdict) -> String {
 
 fn table(status: &ClusterStatus) -> Table {
     let mut table = out::table();
-    table.set_header(["process", "state", "pid", "address", "in its group", "term/epoch", "applied", "disk"]);
+    table.set_header([
+        "process",
+        "role",
+        "state",
+        "pid",
+        "address",
+        "in its group",
+        "term/epoch",
+        "applied",
+        "disk",
+    ]);
     for process in &status.processes {
         table.add_row(row(process));
     }
-    for column in [2, 5, 6, 7] {
+    for column in [3, 6, 7, 8] {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -122,10 +132,11 @@ fn table(status: &ClusterStatus) -> Table {
     table
 }
 
-fn row(process: &ProcessStatus) -> [String; 8] {
+fn row(process: &ProcessStatus) -> [String; 9] {
     let number = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
     [
         process.name.clone(),
+        process.role.to_string(),
         state(process),
         process.pid.map(|pid| pid.to_string()).unwrap_or_default(),
         process.address.to_string(),

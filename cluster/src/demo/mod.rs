@@ -32,6 +32,7 @@ pub(crate) async fn play(cluster: &Cluster, narrator: &mut Narrator) -> anyhow::
     story.race_for_the_last_one().await?;
     story.give_feedback().await?;
     story.bring_everyone_back().await?;
+    story.lose_all_databases().await?;
     let (books, cast) = story.end();
     promises::check(cluster, narrator, &books, &cast).await
 }

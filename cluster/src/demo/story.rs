@@ -5,6 +5,7 @@ use std::time::Duration;
 use agora_clients::model::{Condition, NewItem, Page, Search, Vote};
 use agora_clients::{Cents, ItemId};
 use anyhow::{Context, bail, ensure};
+use futures::future::try_join_all;
 
 use super::books::{Books, Expected};
 use super::cast::{Bought, Buyer, Cast, Seller, refused};
@@ -22,6 +23,8 @@ pub(crate) struct Story<'a> {
     books: Books,
     killed: Vec<String>,
     wares: Wares,
+    /// Ada's purchase, with its idempotency key.
+    adas: Option<Bought>,
 }
 
 /// What is traded.
@@ -40,7 +43,7 @@ impl<'a> Story<'a> {
         let cast = Cast::new(&cluster.endpoints())?;
         let nothing = ItemId { category: 0, number: 0 };
         let wares = Wares { desk_lamp: nothing, reading_lamp: nothing, tea: nothing, tea_pot: nothing };
-        Ok(Story { cluster, tell, cast, books: Books::default(), killed: Vec::new(), wares })
+        Ok(Story { cluster, tell, cast, books: Books::default(), killed: Vec::new(), wares, adas: None })
     }
 
     /// What must be true now, and who can tell.
@@ -207,12 +210,9 @@ impl<'a> Story<'a> {
         self.tell.chapter("Ada buys");
         let ada = self.cast.ada.clone();
         let bought = self.buy_cart(&ada).await?;
-        let again = async {
-            let again = ada.client.with_key(&bought.key).purchase(&ada.card()).await?;
-            ensure!(again.purchase_id == bought.purchase.purchase_id, "it was a second purchase");
-            Ok(())
-        };
+        let again = bought_again(&ada, &bought);
         self.tell.step("Ada's impatient second click, with the same key, buys nothing more", again).await?;
+        self.adas = Some(bought);
         let empty = async {
             let lines = ada.client.cart().await?.lines;
             ensure!(lines.is_empty(), "there are still {} lines in it", lines.len());
@@ -305,6 +305,37 @@ impl<'a> Story<'a> {
         }
         Ok(())
     }
+
+    pub async fn lose_all_databases(&mut self) -> anyhow::Result<()> {
+        self.tell.chapter("The power fails: all nodes of both databases die at the same moment");
+        let file = self.cluster.file();
+        let nodes: Vec<String> =
+            file.customer.iter().chain(&file.product).map(|node| node.name.clone()).collect();
+        let killing = async { Ok(try_join_all(nodes.iter().map(|name| self.cluster.kill(name))).await?) };
+        self.tell
+            .step_with("kill -9 of all of them", killing, |killed| format!("{} nodes", killed.len()))
+            .await?;
+        let back = async {
+            try_join_all(nodes.iter().map(|name| self.cluster.restart(name))).await?;
+            let names: Vec<&str> = nodes.iter().map(String::as_str).collect();
+            self.cluster.wait_ready_of(&names, BACK_WITHIN).await?;
+            Ok(())
+        };
+        self.tell.step("they are back from their disks, and ready", back).await?;
+        let ada = self.cast.ada.clone();
+        if let Some(bought) = &self.adas {
+            let again = bought_again(&ada, bought);
+            self.tell.step("Ada, still logged in, clicks once more: still one purchase", again).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Repeats a purchase with its key, which must get the first answer.
+async fn bought_again(buyer: &Buyer, bought: &Bought) -> anyhow::Result<()> {
+    let again = buyer.client.with_key(&bought.key).purchase(&buyer.card()).await?;
+    ensure!(again.purchase_id == bought.purchase.purchase_id, "it was a second purchase");
+    Ok(())
 }
 
 fn item(

@@ -54,10 +54,15 @@ pub struct Launcher {
 }
 
 impl Launcher {
-    /// Starts it and waits for its ready line.
+    /// Starts what this file says and waits for the ready line.
     pub fn up(config: &Path) -> Launcher {
+        Launcher::start(&["--config", config.to_str().unwrap()])
+    }
+
+    /// Starts it with these arguments and waits for its ready line.
+    pub fn start(arguments: &[&str]) -> Launcher {
         let mut command = Command::new(PROGRAM);
-        command.args(["up", "--json", "--config"]).arg(config);
+        command.args(["up", "--json"]).args(arguments);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
