@@ -103,9 +103,9 @@ async fn open(
         return Err(Problem::new(Code::BadCredentials, "wrong username or password"));
     };
     let token = Token::of(secret);
-    let scope = Scope::anonymous(context.role, "log in");
-    // Not the password: a wrong one does not get here.
-    let idempotency = key.idempotency(&scope, &[b"log in", login.username.as_bytes()]);
+    // Neither the name, which is the scope's, nor the password: a wrong one does not get here.
+    let scope = Scope::logins(context.role, credentials.user_id);
+    let idempotency = key.idempotency(&scope, &[b"log in"]);
     let command = command::Body::OpenSession(OpenSession {
         role: context.role.into(),
         user_id: credentials.user_id,
