@@ -134,15 +134,28 @@ fn an_overload_tells_its_curve_and_whether_the_promise_is_kept() {
     assert_eq!([&steps[0]["multiple"], &steps[1]["multiple"]], [1.0, 3.0]);
     let figure = |name: &str| steps[1][name].as_f64().unwrap();
     let share = figure("share_of_peak");
-    let (code, verdict) = match share >= 0.8 {
-        _ if figure("goodput_per_s") > figure("offered_per_s") / 2.0 => (0, "not_judged"),
-        true => (0, "kept"),
-        false => (1, "not_kept"),
+    let is_too_little = figure("goodput_per_s") > figure("offered_per_s") / 2.0;
+    let verdict = match share >= 0.8 {
+        _ if is_too_little => "not_judged",
+        true => "kept",
+        false => "not_kept",
+    };
+    let told_at_once = match figure("refused_p99_us") <= 10_000.0 {
+        _ if is_too_little || figure("refused_per_s") == 0.0 => "not_judged",
+        true => "kept",
+        false if figure("behind_p99_us") > 10_000.0 => "not_judged",
+        false => "not_kept",
+    };
+    let code = match [verdict, told_at_once] {
+        verdicts if verdicts.contains(&"not_kept") => 1,
+        verdicts if verdicts.contains(&"not_judged") => 2,
+        _ => 0,
     };
     assert_eq!(output.status.code(), Some(code), "{said}");
-    assert_eq!(curve["verdict"]["verdict"], verdict);
-    let line = format!("{}: ", verdict.replace('_', " "));
-    assert!(said.lines().any(|said| said.starts_with(&line)), "{said}");
+    assert_eq!([&curve["verdict"]["verdict"], &curve["told"]["verdict"]], [verdict, told_at_once]);
+    let [line, told_line] = [verdict, told_at_once].map(|it| format!("{}: ", it.replace('_', " ")));
+    let last: Vec<_> = said.lines().filter(|said| said.contains("judged: ") || said.contains("kept: ")).collect();
+    assert!(last.len() == 2 && last[0].starts_with(&line) && last[1].starts_with(&told_line), "{said}");
     let file = |name: &str| std::fs::read_to_string(report.join(name)).unwrap();
     assert!(file("overload.md").contains(&line) && file("overload.md").contains("(overload.svg)"));
     assert!(file("overload.svg").contains("done within 1 s"));

@@ -1,6 +1,6 @@
 //! Passwords: hashed with argon2id, away from the async workers, a few at a time and with a bounded queue.
 //!
-//! A hash costs 19 MiB and some 20 ms on purpose. Whoever finds the queue full is told to come back at once: that is better
+//! A hash costs 19 MiB and some 20 ms on purpose; a login takes two. Whoever finds the queue full is told to come back at once: that is better
 //! than to make everybody wait. An unknown user costs a hash too, so that the time an answer takes tells nobody whether there
 //! is such a user.
 
@@ -73,19 +73,32 @@ impl Passwords {
         self.run(move || phc(&argon2, password.0.as_bytes(), &salt)).await
     }
 
-    /// Whether this is the password behind the PHC string; without one, it never is.
+    /// If this is the password behind the PHC string: a secret of the password, which is the same for the same salt. Without a
+    /// PHC string, it never is.
+    ///
+    /// The secret costs a second hash. So whoever knows the salt, and some quick hash of the secret, can try out passwords no
+    /// faster than with the PHC string.
     ///
     /// # Errors
     /// `unavailable`: too many wait already.
-    pub async fn verify(&self, password: Password, expected: Option<String>) -> Result<bool, Problem> {
+    pub async fn secret(
+        &self,
+        password: Password,
+        expected: Option<String>,
+        salt: [u8; 16],
+    ) -> Result<Option<[u8; 16]>, Problem> {
         let argon2 = self.argon2.clone();
         let known = expected.is_some();
         let expected = expected.unwrap_or_else(|| self.nobody.clone());
         let verify = move || {
             let expected = PasswordHash::new(&expected)?;
             match argon2.verify_password(password.0.as_bytes(), &expected) {
-                Ok(()) => Ok(known),
-                Err(HashError::Password) => Ok(false),
+                Ok(()) if known => {
+                    let mut secret = [0; 16];
+                    argon2.hash_password_into(password.0.as_bytes(), &salt, &mut secret)?;
+                    Ok(Some(secret))
+                }
+                Ok(()) | Err(HashError::Password) => Ok(None),
                 Err(error) => Err(error),
             }
         };
@@ -143,9 +156,28 @@ mod tests {
             passwords.hash(password("open sesame"), [7; 16]).await.unwrap(),
             "a repeat is the same"
         );
-        assert!(passwords.verify(password("open sesame"), Some(hash.clone())).await.unwrap());
-        assert!(!passwords.verify(password("open barley"), Some(hash)).await.unwrap());
-        assert!(!passwords.verify(password("open sesame"), None).await.unwrap());
+        let secret = async |text: &str, hash: Option<&String>, salt| {
+            passwords.secret(password(text), hash.cloned(), salt).await.unwrap()
+        };
+        assert!(secret("open sesame", Some(&hash), [1; 16]).await.is_some());
+        assert_eq!(secret("open barley", Some(&hash), [1; 16]).await, None);
+        assert_eq!(secret("open sesame", None, [1; 16]).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_that_of_password_and_salt_and_not_in_what_is_kept() {
+        let passwords = Passwords::new(1).unwrap();
+        let secret = async |text: &str, salt| {
+            let hash = passwords.hash(password(text), [7; 16]).await.unwrap();
+            passwords.secret(password(text), Some(hash), salt).await.unwrap().unwrap()
+        };
+        let ours = secret("open sesame", [1; 16]).await;
+        assert_eq!(secret("open sesame", [1; 16]).await, ours, "a repeat is the same");
+        assert_ne!(secret("open sesame", [2; 16]).await, ours);
+        assert_ne!(secret("open barley", [1; 16]).await, ours);
+        let kept = passwords.hash(password("open sesame"), [1; 16]).await.unwrap();
+        let kept = PasswordHash::new(&kept).unwrap().hash.unwrap();
+        assert_ne!(kept.as_bytes()[..16], ours, "it is no part of a hash with that salt");
     }
 
     #[tokio::test]

@@ -38,8 +38,8 @@ pub const COMMAND_BYTES: usize = 64 * 1024;
 pub const SESSION_IDLE: Duration = Duration::from_secs(5 * 60);
 /// How much later than [`SESSION_IDLE`] a session may end.
 pub const SESSION_SLACK: Duration = Duration::from_secs(30);
-/// A use of a session is recorded when the last recorded one is at least this old. With the sweep's period it stays
-/// within [`SESSION_SLACK`].
+/// A use of a session is recorded when the last recorded one is at least this old. With what clocks may err it stays within
+/// [`SESSION_SLACK`].
 pub const SESSION_TOUCH_AFTER: Duration = Duration::from_secs(20);
 /// How long a reservation holds stock that is neither committed nor released. With the sweep's period, stock is back on
 /// sale within the minute that is promised.

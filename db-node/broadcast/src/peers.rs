@@ -256,7 +256,8 @@ impl Member {
     ///
     /// Others don't refuse a time that seems absurd to them: whether it does depends on their own clocks, and a slot that some
     /// store and others refuse would stop the group.
-    pub(crate) fn agreed_wall_ms(&self) -> u64 {
+    #[must_use]
+    pub fn agreed_wall_ms(&self) -> u64 {
         let mine = self.now.wall_ms;
         let offset = self.clock_offset_of_median().filter(|_| self.config.keeps(Rule::TimeNearTheMedian));
         let Some(offset) = offset else { return mine };

@@ -22,15 +22,15 @@ pub const SWEEP_MAX: usize = 256;
 /// How many old things a command that adds one drops on the way, so that busy times need no sweeps to stay bounded.
 pub(crate) const DROPPED_PER_ADDED: usize = 2;
 
-/// How far replicated time may stay behind the time of day for the promise on sessions to hold.
-pub const TIME_LAG_MAX: Duration = Duration::from_secs(5);
-/// A sweep is proposed when replicated time is this far behind the local clock. With the period at which nodes ask for
-/// maintenance, the lag stays within [`TIME_LAG_MAX`].
+/// How far the time that a command is given, and a node's own, may be from the time of day, before or after it, for the
+/// promise on sessions to hold. The group lets neither be more than a second from the median of its members' clocks.
+pub const CLOCK_ERROR_MAX: Duration = Duration::from_millis(2_500);
+/// A session's use should be recorded when its last recorded use is this old. Of two uses that are `SESSION_TOUCH_AFTER` apart,
+/// the later one always is, whatever the errors of the clocks that told their times.
+pub const TOUCH_DUE_AFTER: Duration =
+    agora_proto::limits::SESSION_TOUCH_AFTER.saturating_sub(CLOCK_ERROR_MAX.saturating_mul(2));
+/// A sweep is proposed when replicated time is this far behind the local clock and something waits for it.
 pub const TIME_LAG_PROPOSED: Duration = Duration::from_secs(2);
-/// A session's use should be recorded when its last recorded use is this old in *replicated* time. It is
-/// `SESSION_TOUCH_AFTER` less the time by which replicated time may lag, so that, of two uses that are
-/// `SESSION_TOUCH_AFTER` apart in real time, the later one is always recorded.
-pub const TOUCH_DUE_AFTER: Duration = agora_proto::limits::SESSION_TOUCH_AFTER.saturating_sub(TIME_LAG_MAX);
 
 /// How long an aborted purchase is kept when nothing is left to do for it. Longer than the answer to its idempotency key, so
 /// that a repeat never starts it anew.

@@ -1,12 +1,21 @@
 //! Sessions: who is logged in. A session is ended by logout, or by five minutes without a call.
 //!
 //! Only some uses of a session are recorded, so that reading costs no write. The promise (never earlier than 5:00 after the
-//! last call, at most 30 s later) holds nevertheless: a use at real time `t` is recorded unless one was recorded at `T` with
-//! `now − T <` [`TOUCH_DUE_AFTER`] in replicated time, which lags real time by at most [`TIME_LAG_MAX`]; so `t − T < 20 s`.
-//! The session expires at `T + 5:20` in replicated time: later than `t + 5:00`, and, noticed with the same lag, before
-//! `t + 5:30`. An expired session is invalid at once, not only when it was swept.
+//! last call, at most 30 s later) holds nevertheless. A command is given a time, and a node has a time, that is at most
+//! `e =` [`CLOCK_ERROR_MAX`] before or after the real one; but replicated time stays that of the last command, which after an
+//! outage may be minutes ago. So a node goes by its own time when it says whether a use is to be recorded, and
+//! replicated time alone decides whether a session has ended.
 //!
-//! [`TIME_LAG_MAX`]: crate::limits::TIME_LAG_MAX
+//! - *Not earlier.* A use at `t` is recorded unless one was at `T` (in replicated time), and the node's time is less than
+//!   `T + 15 s` ([`TOUCH_DUE_AFTER`]): then `t < T + 15 s + e`. The session ends with a command at `T + 5:20`. There is none
+//!   before the real time `T + 5:20 − e`, which is after `t + 5:05 − 2e = t + 5:00`.
+//! - *At most 30 s later.* After a last use at `t`, recorded or not, `T` is at most `t + e`. Whoever comes at `t + 5:30`,
+//!   or later, is due to be recorded, however far replicated time lags; and the command that would do so has a time of
+//!   `t + 5:30 − e` or more, which is after `T + 5:20`: it finds the session ended, and is refused.
+//!
+//! An expired session is invalid at once, not only when it was swept.
+//!
+//! [`CLOCK_ERROR_MAX`]: crate::limits::CLOCK_ERROR_MAX
 
 use agora_machine::{CorruptRecord, Record, Table, TableId, Timestamp};
 use agora_proto::common::{self, Code, Refusal};
@@ -192,7 +201,7 @@ impl CustomerDb {
         Ok(Body::Done(Done {}))
     }
 
-    pub(crate) fn get_session(&self, query: &GetSession) -> Result<Body, Refusal> {
+    pub(crate) fn get_session(&self, local_now: Timestamp, query: &GetSession) -> Result<Body, Refusal> {
         let now = self.clock.now();
         let session = self.sessions.active(&validate::token_hash(&query.token_hash)?, now)?;
         Ok(Body::Session(Session {
@@ -200,7 +209,8 @@ impl CustomerDb {
             user_id: session.user.id,
             touched_ms: session.touched_ms,
             now_ms: now.0,
-            touch_due: session.touch_due(now),
+            // If the node's clock is wrong, that costs a write at most.
+            touch_due: session.touch_due(now.max(local_now)),
         }))
     }
 

@@ -103,8 +103,8 @@ impl StateMachine for CustomerDb {
         self.apply_command(now, command)
     }
 
-    fn query(&self, query: &[u8]) -> Result<Bytes, Malformed> {
-        self.answer(query)
+    fn query(&self, local_now: Timestamp, query: &[u8]) -> Result<Bytes, Malformed> {
+        self.answer(local_now, query)
     }
 
     fn maintenance(&self, local_now: Timestamp) -> Option<Bytes> {

@@ -24,16 +24,15 @@ impl CustomerDb {
 
     /// A sweep, if at this time it would find something to do, or if something waits for replicated time to come and it lags.
     ///
-    /// Without the latter, a use of a session in a quiet group would not look due to be recorded, however long after the
-    /// last one it came; and a lease on an unfinished purchase would not run out.
+    /// Without the latter, a lease on an unfinished purchase would not run out in a quiet group.
     pub(crate) fn sweep_due(&self, local_now: Timestamp) -> Option<Bytes> {
         let now = self.clock.now().max(local_now);
         let over = self.sessions.any_expired(now)
             || self.answers.any_older(now, ms(ANSWER_KEPT))
             || self.purchases.any_over(now);
         let lag_ms = now.0.saturating_sub(self.clock.now().0);
-        let awaited = !self.sessions.rows.is_empty() || !self.purchases.unfinished.rows.is_empty();
-        let must_move_on = awaited && lag_ms >= ms(TIME_LAG_PROPOSED);
+        let must_move_on =
+            !self.purchases.unfinished.rows.is_empty() && lag_ms >= ms(TIME_LAG_PROPOSED);
         (over || must_move_on).then(|| {
             let command = Command { idempotency: None, body: Some(command::Body::Sweep(Sweep {})) };
             command.encode_to_vec().into()

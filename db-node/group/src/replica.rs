@@ -176,12 +176,12 @@ impl<M: StateMachine> Replica<M> {
         Ok(responses)
     }
 
-    /// Answers a query from the state as it is.
+    /// Answers a query from the state as it is. It is this time on this node.
     ///
     /// # Errors
     /// The bytes are no query.
-    pub fn query(&self, query: &[u8]) -> Result<Bytes, Malformed> {
-        self.core.whole().machine.query(query)
+    pub fn query(&self, local_now: Timestamp, query: &[u8]) -> Result<Bytes, Malformed> {
+        self.core.whole().machine.query(local_now, query)
     }
 
     /// Reads from the state as it is; several reads in one call see the same state.

@@ -13,7 +13,7 @@ use agora_group::Failure;
 use agora_group::broadcast::LinkFaults;
 use broadcast_group::{Group, Outcome, execute, value};
 use bytes::Bytes;
-use support::add;
+use support::{LOCAL_NOW, add, is_now};
 
 /// Many clients at all running members, each adding 1 to its own counter and to a shared one, and checking that a read
 /// elsewhere sees it.
@@ -70,6 +70,15 @@ async fn what_is_no_command_or_no_query_is_refused_and_changes_nothing() {
     assert!(malformed(group.handle(0).execute(Bytes::from_static(b"\xff")).await));
     assert!(malformed(group.handle(1).query(Bytes::from_static(b"\xff")).await));
     assert_eq!(group.add(2, "a", 1).await, Outcome::Done(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_has_the_time_of_now_however_long_ago_the_last_command_was() {
+    let group = Group::start(3).await;
+    group.add(0, "a", 1).await;
+    for member in 0..3 {
+        assert!(is_now(group.value(member, LOCAL_NOW).await));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use agora_group::{Failure, GroupHandle};
 use raft_group::{Group, add_one, eventually};
-use support::{add, number};
+use support::{LOCAL_NOW, add, is_now, number};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_member_takes_commands_and_reads_its_own_writes_and_others() {
@@ -34,6 +34,14 @@ async fn every_member_takes_commands_and_reads_its_own_writes_and_others() {
     assert!(matches!(refused, Err(Failure::Malformed(_))), "{refused:?}");
     let refused = group.handle(1).query(vec![0xff].into()).await;
     assert!(matches!(refused, Err(Failure::Malformed(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_has_the_time_of_now_however_long_ago_the_last_command_was() {
+    let group = Group::start(3).await;
+    for member in 0..3 {
+        assert!(is_now(group.value(member, LOCAL_NOW).await));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

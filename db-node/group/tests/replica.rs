@@ -18,7 +18,7 @@ fn open(path: &Path) -> Replica<Counters> {
 }
 
 fn value(replica: &Replica<Counters>, name: &str) -> u64 {
-    number(&replica.query(name.as_bytes()).unwrap())
+    number(&replica.query(Timestamp(0), name.as_bytes()).unwrap())
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn what_a_state_machine_left_when_it_panicked_is_neither_seen_nor_saved() {
         assert!(applied.is_err());
         assert!(matches!(replica.sync(), Err(ReplicaError::Torn)));
         assert!(matches!(replica.apply(&half[..1], b"p2".to_vec()), Err(ReplicaError::Torn)));
-        assert!(catch_unwind(AssertUnwindSafe(|| replica.query(b"a"))).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| replica.query(Timestamp(0), b"a"))).is_err());
     }
     let replica = open(root.path());
     let position = replica.position();

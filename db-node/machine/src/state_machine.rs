@@ -26,11 +26,13 @@ pub trait StateMachine: Clone + Default + Send + Sync + 'static {
     /// do bytes that are no command (a later version's, say).
     fn apply(&mut self, now: Timestamp, command: &[u8]) -> Bytes;
 
-    /// Answers a query from the state as it is. The time is that of the last applied command.
+    /// Answers a query from the state as it is. What is over is over by the time of the last applied command, which in a group that
+    /// was quiet or down may be long ago. `local_now` is this node's time: later than that by as long as it was, unless its
+    /// clock is wrong, so it may only serve for what does no harm then.
     ///
     /// # Errors
     /// `Malformed` when the bytes are no query.
-    fn query(&self, query: &[u8]) -> Result<Bytes, Malformed>;
+    fn query(&self, local_now: Timestamp, query: &[u8]) -> Result<Bytes, Malformed>;
 
     /// The maintenance command that is worth replicating at this (local, unreliable) time, if one is. Whoever asks may
     /// propose it; proposing it twice or late does no harm.

@@ -26,7 +26,7 @@ impl StateMachine for ProductDb {
         }
     }
 
-    fn query(&self, query: &[u8]) -> Result<Bytes, Malformed> {
+    fn query(&self, _local_now: Timestamp, query: &[u8]) -> Result<Bytes, Malformed> {
         Ok(encode(match request::query(query)? {
             query::Body::GetItems(get) => self.get_items(&get.ids),
             query::Body::Search(search) => self.search(&search),

@@ -131,7 +131,7 @@ fn what_is_no_query_is_malformed() {
     let db = ProductDb::default();
     let huge = Query { body: Some(query::Body::GetItems(GetItems { ids: vec![id(1, 1); COMMAND_BYTES] })) };
     for bytes in [vec![], vec![0xff; 9], huge.encode_to_vec()] {
-        assert!(db.query(&bytes).is_err());
+        assert!(db.query(Timestamp(0), &bytes).is_err());
     }
 }
 
@@ -151,7 +151,7 @@ proptest! {
             let sound = ProductDb::check(&bytes).is_ok();
             let body = shop.apply(&bytes);
             prop_assert_eq!(!sound, matches!(&body, Body::Refusal(why) if why.code() == Code::MalformedRequest));
-            if let Ok(answered) = shop.db.query(&bytes) {
+            if let Ok(answered) = shop.db.query(Timestamp(0), &bytes) {
                 answer(answered);
             }
         }

@@ -82,7 +82,7 @@ pub async fn create_seller(
 }
 
 async fn create(context: &Context, key: &IdempotencyKey, account: NewAccount) -> Result<u64, Problem> {
-    let scope = Scope::anonymous(context.role, "create account");
+    let scope = Scope::new_accounts(context.role);
     // The same for a repeat, so that its hash is the same too, and the repeat is known for one.
     let salt = key.derive(&scope, format!("salt:{}", account.username).as_bytes());
     let password_hash = context.passwords.hash(account.password, salt).await?;

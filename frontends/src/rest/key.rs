@@ -30,9 +30,14 @@ impl Scope {
         Scope(format!("{}:{id}", role.as_str_name()))
     }
 
-    /// The keys of those who have not logged in yet, for one operation.
-    pub fn anonymous(role: Role, operation: &str) -> Self {
-        Scope(format!("anonymous:{}:{operation}", role.as_str_name()))
+    /// The keys for new accounts: whose an account will be nobody knows yet, so all who create one share them.
+    pub fn new_accounts(role: Role) -> Self {
+        Scope(format!("new accounts:{}", role.as_str_name()))
+    }
+
+    /// The keys for a user's logins.
+    pub fn logins(role: Role, user_id: u64) -> Self {
+        Scope(format!("logins:{}:{user_id}", role.as_str_name()))
     }
 
     /// A numbered part of this scope, for keys that nobody gave.

@@ -97,14 +97,15 @@ async fn open(
 ) -> Result<(Token, SessionOpened), Problem> {
     let credentials = credentials(context, &login.username).await?;
     let expected = credentials.as_ref().map(|known| known.password_hash.clone());
-    let verified = context.passwords.verify(login.password, expected).await?;
-    let Some(credentials) = credentials.filter(|_| verified) else {
+    let salt = Token::salt(expected.as_deref().unwrap_or_default(), key.bytes());
+    let secret = context.passwords.secret(login.password, expected, salt).await?;
+    let (Some(credentials), Some(secret)) = (credentials, secret) else {
         return Err(Problem::new(Code::BadCredentials, "wrong username or password"));
     };
-    let token = Token::derive(&credentials.password_hash, key.bytes());
-    let scope = Scope::anonymous(context.role, "log in");
-    // Not the password: a wrong one does not get here.
-    let idempotency = key.idempotency(&scope, &[b"log in", login.username.as_bytes()]);
+    let token = Token::of(secret);
+    // Neither the name, which is the scope's, nor the password: a wrong one does not get here.
+    let scope = Scope::logins(context.role, credentials.user_id);
+    let idempotency = key.idempotency(&scope, &[b"log in"]);
     let command = command::Body::OpenSession(OpenSession {
         role: context.role.into(),
         user_id: credentials.user_id,

@@ -18,13 +18,19 @@ use crate::problem::Problem;
 pub struct Token(Uuid);
 
 impl Token {
-    /// The token of a login with this idempotency key by the user with this password hash. The same for a repeat, and
-    /// unguessable for whoever does not know the hash.
-    pub fn derive(password_hash: &str, key: &[u8]) -> Self {
+    /// With what salt the password of the user with this hash makes the secret behind a token of theirs: one for each login's
+    /// idempotency key.
+    pub fn salt(password_hash: &str, key: &[u8]) -> [u8; 16] {
         let digest = key_hash(&[b"token", password_hash.as_bytes(), key]);
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest[..16]);
-        Token(Builder::from_custom_bytes(bytes).into_uuid())
+        let mut salt = [0; 16];
+        salt.copy_from_slice(&digest[..16]);
+        salt
+    }
+
+    /// The token behind which there is this secret. The same for a repeat of the login; and even who can guess the key, and has
+    /// read the password's hash on a database's disk, must guess the password.
+    pub fn of(secret: [u8; 16]) -> Self {
+        Token(Builder::from_custom_bytes(secret).into_uuid())
     }
 
     /// What the databases know it by.
@@ -86,17 +92,20 @@ mod tests {
 
     #[test]
     fn a_repeated_login_gets_the_same_token_and_no_other_login_does() {
-        let token = Token::derive("$argon2id$a", b"key");
-        assert_eq!(token, Token::derive("$argon2id$a", b"key"));
-        assert_ne!(token, Token::derive("$argon2id$b", b"key"));
-        assert_ne!(token, Token::derive("$argon2id$a", b"other"));
+        let salt = Token::salt("$argon2id$a", b"key");
+        assert_eq!(salt, Token::salt("$argon2id$a", b"key"));
+        assert_ne!(salt, Token::salt("$argon2id$b", b"key"));
+        assert_ne!(salt, Token::salt("$argon2id$a", b"other"));
+        let token = Token::of([7; 16]);
+        assert_eq!(token, Token::of([7; 16]));
+        assert_ne!(token, Token::of([8; 16]));
         assert_eq!(of(&format!("Bearer {}", token.reveal())), Ok(token.clone()));
         assert_eq!(of(&format!("bearer  {}", token.reveal())), Ok(token));
     }
 
     #[test]
     fn a_token_is_not_shown_by_accident() {
-        let token = Token::derive("$argon2id$a", b"key");
+        let token = Token::of([7; 16]);
         assert!(!format!("{token:?}").contains(&token.reveal()));
     }
 

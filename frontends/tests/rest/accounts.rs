@@ -145,6 +145,21 @@ async fn two_users_may_use_the_same_key() {
 }
 
 #[tokio::test]
+async fn two_users_may_log_in_with_the_same_key_and_get_sessions_of_their_own() {
+    let cluster = shared();
+    let (one, other) = (User::buyer(&cluster).await, User::buyer(&cluster).await);
+    let log_in = async |user: &User| {
+        let login = json!({"username": user.username, "password": "secret"});
+        let call = user.api.without_token().call("POST", "/sessions").key("1").json(login);
+        call.send().await.ok(201)
+    };
+    let (ours, theirs) = (log_in(&one).await, log_in(&other).await);
+    assert_eq!((&ours["buyer_id"], &theirs["buyer_id"]), (&json!(one.id), &json!(other.id)));
+    assert_ne!(ours["token"], theirs["token"]);
+    assert_eq!(log_in(&one).await, ours);
+}
+
+#[tokio::test]
 async fn no_secret_gets_into_a_log() {
     let cluster = shared();
     let api = Api::new(&cluster.buyers[0]);

@@ -142,6 +142,29 @@ async fn a_repeated_addition_adds_once_though_the_stock_is_gone() {
 }
 
 #[tokio::test]
+async fn a_repeated_change_of_the_cart_shows_todays_prices_and_wants_a_session_that_lives() {
+    let cluster = shared();
+    let (seller, buyer) = (User::seller(&cluster).await, User::buyer(&cluster).await);
+    let item = seller.offers(lamp(category())).await;
+    let (key, body) = (unique("k"), json!({"item_id": item, "quantity": 4}));
+    let add =
+        async |user: &User| user.api.call("POST", "/cart/items").key(&key).json(body.clone()).send().await;
+    assert_eq!(add(&buyer).await.ok(200)["total"], "50.00");
+    seller.api.call("PATCH", &format!("/items/{item}")).json(json!({"price": "2.00"})).send().await.ok(200);
+    seller.api.post(&format!("/items/{item}/units"), json!({"delta": -1})).await.ok(200);
+    let again = add(&buyer).await.ok(200);
+    let line = &again["lines"][0];
+    assert_eq!((&line["quantity"], &line["price"]), (&json!(4), &json!("2.00")));
+    assert_eq!((&line["available"], &again["total"]), (&json!(9), &json!("8.00")));
+
+    buyer.api.delete("/session").await.ok(204);
+    add(&buyer).await.problem(401, "invalid_session");
+    let buyer = buyer.log_in().await;
+    assert_eq!(add(&buyer).await.ok(200)["lines"], again["lines"], "it was done in the session that ended");
+    assert_eq!(buyer.api.get("/cart").await.ok(200)["lines"], json!([]), "and it is not done again");
+}
+
+#[tokio::test]
 async fn a_refused_addition_stays_refused_whatever_is_on_sale_at_the_repeat() {
     let cluster = shared();
     let (seller, buyer) = (User::seller(&cluster).await, User::buyer(&cluster).await);

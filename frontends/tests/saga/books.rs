@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use agora_db_client::{Customer, Database, Product};
+use agora_frontends::payment::{PaymentClient, PaymentTimeouts};
 use agora_proto::customer::{self, GetUnfinished};
 use agora_proto::product::{self, GetTotals, Totals};
 use serde_json::Value;
@@ -91,6 +92,12 @@ pub async fn totals(products: &Database<Product>) -> Totals {
 pub async fn ledger(financial: &str) -> Value {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     http.get(format!("{financial}/ledger")).send().await.unwrap().json().await.unwrap()
+}
+
+/// Makes the financial service decline the payment of a purchase that it was not asked for yet, by a void that comes first.
+pub async fn decline(financial: &str, purchase: &str) {
+    let payments = PaymentClient::new(format!("{financial}/"), PaymentTimeouts::default()).unwrap();
+    assert!(payments.void(purchase).await.unwrap());
 }
 
 /// Checks that stock, money and histories say the same: units sold and in stock are the units listed, what was charged and

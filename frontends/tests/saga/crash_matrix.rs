@@ -3,7 +3,8 @@
 //! For each victim a purchase is brought to each step and held there; then the victim is killed, all go on, and the victim
 //! is started again. The victims: the frontend whose client goes away, and later the frontends that finish what it left; the
 //! frontend whose client repeats its request elsewhere; the financial service; the leader of the product database; a node of
-//! the customer database. All the time each unit is on sale, reserved or sold, and whatever has ended holds none.
+//! the customer database. All the time each unit is on sale, reserved or sold, and whatever has ended holds none. The last three
+//! also die while finishers stand at each step of what they do for purchases that others left.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use crate::points::{ANY, Held, Points};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Course {
     Bought,
+    Declined,
     /// The stock is gone when it is to be reserved.
     SoldOut,
     /// The payment is approved, but the hold on the stock ran out meanwhile.
@@ -30,7 +32,7 @@ enum Course {
 }
 
 /// All steps, on the course on which a purchase comes to them. Those of the financial service are called as it sees them.
-const STEPS: [(Course, &str); 14] = [
+const STEPS: [(Course, &str); 17] = [
     (Course::Bought, "begun"),
     (Course::Bought, "reserved"),
     (Course::Bought, "asked"),
@@ -38,6 +40,9 @@ const STEPS: [(Course, &str); 14] = [
     (Course::Bought, "authorized"),
     (Course::Bought, "committed"),
     (Course::Bought, "completed"),
+    (Course::Declined, "decided"),
+    (Course::Declined, "released"),
+    (Course::Declined, "aborted"),
     (Course::SoldOut, "released"),
     (Course::SoldOut, "aborted"),
     (Course::RanOut, "released"),
@@ -57,6 +62,20 @@ const FINISHER_DIES: [(&str, &str); 6] = [
     ("committed", "completed"),
 ];
 
+/// Where finishers stand when another process dies, and at which step of the course that buys the purchase was left.
+const FINISHER_STANDS: [(&str, &str); 7] = [
+    ("begun", "claimed"),
+    ("reserved", "released"),
+    ("asked", "aborted"),
+    ("decided", "made-void"),
+    ("decided", "voided"),
+    ("authorized", "settled"),
+    ("committed", "completed"),
+];
+
+/// How long all of it may take.
+const AT_MOST: Duration = Duration::from_secs(3 * 60);
+
 /// Units of an item.
 const LISTED: u32 = 5;
 /// How many of them a purchase buys.
@@ -66,7 +85,7 @@ struct Market {
     cluster: Arc<Cluster>,
     points: Points,
     seller: User,
-    /// A session for each step.
+    /// All of one buyer.
     sessions: Vec<User>,
 }
 
@@ -83,12 +102,12 @@ struct Standing {
 }
 
 impl Market {
-    async fn open() -> Self {
+    async fn open(nodes: usize, sessions: usize) -> Self {
         let points = Points::listen().await;
-        let shape = Shape { nodes: 3, crash_points: Some(points.address), ..Shape::SMALL };
+        let shape = Shape { nodes, crash_points: Some(points.address), ..Shape::SMALL };
         let cluster = Arc::new(Cluster::start(shape));
         let (seller, buyer) = (User::seller(&cluster).await, User::buyer(&cluster).await);
-        let logins = (0..2 * STEPS.len()).map(|_| buyer.log_in());
+        let logins = (0..sessions).map(|_| buyer.log_in());
         let sessions = futures::future::join_all(logins).await;
         Market { cluster, points, seller, sessions }
     }
@@ -120,6 +139,12 @@ impl Market {
         let held = match course {
             _ if step == "begun" => begun,
             Course::Bought => self.go_on(begun, step, &id).await,
+            Course::Declined => {
+                let reserved = self.go_on(begun, "reserved", &id).await;
+                self.points.disarm("reserved", &id);
+                books::decline(&self.financial(), &id).await;
+                self.go_on(reserved, step, &id).await
+            }
             Course::SoldOut => {
                 self.sell_elsewhere(&item).await;
                 self.go_on(begun, step, &id).await
@@ -321,6 +346,9 @@ fn agrees(step: &str, item: &str, answer: &Answer, history: &History) {
             (answer.body["code"].as_str(), history.of_item(item)),
             (Some("insufficient_stock"), None)
         ),
+        402 => {
+            assert_eq!((answer.body["code"].as_str(), history.of_item(item)), (Some("payment_declined"), None))
+        }
         503 => assert_eq!(history.of_item(item), None, "{step}: {answer:?}"),
         // Of a client that repeated it once, while the first run was still under way: the repeats at the end tell.
         504 => {}
@@ -330,8 +358,8 @@ fn agrees(step: &str, item: &str, answer: &Answer, history: &History) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_dies_at_whatever_step_the_books_balance() {
-    let market = Market::open().await;
     let began = Instant::now();
+    let market = Market::open(3, 2 * STEPS.len()).await;
     let second = STEPS.len();
     let watch = market.watch_units();
 
@@ -363,22 +391,25 @@ async fn whoever_dies_at_whatever_step_the_books_balance() {
     let mut repeated = market.stand_at_every_step("buyer-2", second).await;
     market.kill("buyer-2", &mut repeated).await;
     let last_death = Instant::now();
+    let mut declined = vec![];
     for purchase in &repeated {
         let answer = market.repeat(purchase, "buyer-1").await;
+        if answer.status == 402 {
+            declined.push(&purchase.id);
+        }
         answered.push((purchase.step, purchase.item.clone(), answer));
     }
 
     books::all_finished(&market.cluster, last_death).await;
-    println!(
-        "all was finished {:?} after the last death; {:?} in all",
-        last_death.elapsed(),
-        began.elapsed()
-    );
+    println!("all was finished {:?} after the last death", last_death.elapsed());
     let history = market.balance(orphans.iter().chain(&repeated)).await;
     for (step, item, answer) in &answered {
         agrees(step, item, answer, &history);
     }
     for orphan in &orphans {
+        if orphan.course == Course::Declined && orphan.step == "aborted" {
+            declined.push(&orphan.id);
+        }
         let sold = matches!(orphan.step, "committed" | "completed");
         assert_eq!(history.of_item(&orphan.item).is_some(), sold, "{:?} {}", orphan.course, orphan.step);
     }
@@ -386,7 +417,12 @@ async fn whoever_dies_at_whatever_step_the_books_balance() {
     // Whoever comes back, even so late, is told what became of the purchase; what came to nothing is bought now.
     for purchase in orphans.iter().chain(&repeated) {
         let answer = market.repeat(purchase, "buyer-2").await;
-        let expected = if purchase.course == Course::SoldOut { 409 } else { 201 };
+        let expected = match purchase.course {
+            Course::SoldOut => 409,
+            // If that is not on record, nobody was told so.
+            Course::Declined if declined.contains(&&purchase.id) => 402,
+            _ => 201,
+        };
         assert_eq!(answer.status, expected, "{:?} {}: {answer:?}", purchase.course, purchase.step);
         if let Some(before) = history.of_item(&purchase.item) {
             assert_eq!(answer.body["purchase_id"], before["purchase_id"], "{}", purchase.step);
@@ -397,4 +433,86 @@ async fn whoever_dies_at_whatever_step_the_books_balance() {
     market.balance(orphans.iter().chain(&repeated)).await;
     assert!(!watch.is_finished(), "{:?}", watch.await);
     watch.abort();
+    in_time(began);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_dies_while_a_finisher_works_the_books_balance() {
+    let began = Instant::now();
+    let count = FINISHER_STANDS.len();
+    let market = Market::open(3, 3 * count).await;
+    let watch = market.watch_units();
+
+    // For each of the three who will die later, purchases whose frontend dies, and whose clients go away.
+    let mut orphans = Vec::new();
+    for (n, (died_at, step)) in FINISHER_STANDS.into_iter().cycle().take(3 * count).enumerate() {
+        let orphan = market.stand("buyer-1", n, Course::Bought, died_at).await;
+        market.points.arm(step, &orphan.id);
+        orphans.push(orphan);
+    }
+    market.kill("buyer-1", &mut orphans).await;
+    let mut finishers = Vec::new();
+    for (orphan, (_, step)) in orphans.iter_mut().zip(FINISHER_STANDS.into_iter().cycle()) {
+        assert!((&mut orphan.answer).await.unwrap().is_none(), "{}: an answer from the dead", orphan.step);
+        finishers.push(market.points.held(step, &orphan.id).await);
+    }
+
+    for (n, left) in orphans.chunks(count).enumerate() {
+        let victim = ["financial", &market.product_leader().await, "customer-1"][n].to_owned();
+        println!("killing {victim} with finishers at {count} steps");
+        market.cluster.kill(&victim);
+        for (orphan, (_, step)) in left.iter().zip(FINISHER_STANDS) {
+            market.points.disarm(step, &orphan.id);
+        }
+        drop(finishers.drain(..count));
+        market.start(&victim).await;
+    }
+    let last_death = Instant::now();
+
+    books::all_finished(&market.cluster, last_death).await;
+    println!("all was finished {:?} after the last death", last_death.elapsed());
+    let history = market.balance(orphans.iter()).await;
+    for orphan in &orphans {
+        assert_eq!(history.of_item(&orphan.item).is_some(), orphan.step == "committed", "{}", orphan.step);
+        market.repeat(orphan, "buyer-2").await.ok(201);
+    }
+    market.balance(orphans.iter()).await;
+    assert!(!watch.is_finished(), "{:?}", watch.await);
+    watch.abort();
+    in_time(began);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_frontend_left_is_finished_within_a_minute_of_its_death_though_nobody_comes_back() {
+    const LEFT_AT: [&str; 3] = ["reserved", "authorized", "committed"];
+    let market = Market::open(1, LEFT_AT.len()).await;
+    let mut orphans = Vec::new();
+    for (n, step) in LEFT_AT.into_iter().enumerate() {
+        orphans.push(market.stand("buyer-1", n, Course::Bought, step).await);
+    }
+    market.cluster.kill("buyer-1");
+    let died = Instant::now();
+    market.release(&mut orphans);
+    books::all_finished(&market.cluster, died).await;
+    println!("all was finished {:?} after the death", died.elapsed());
+    // What of the sessions is asked at the frontend that lives.
+    let living = market.cluster.buyers[1].clone();
+    let sessions = market.sessions.into_iter().map(|user| User { api: user.api.at(&living), ..user });
+    let market = Market { sessions: sessions.collect(), ..market };
+    let history = market.balance(orphans.iter()).await;
+    for orphan in &orphans {
+        assert_eq!(history.of_item(&orphan.item).is_some(), orphan.step == "committed", "{}", orphan.step);
+    }
+    let ledger = books::ledger(&market.financial()).await;
+    assert_eq!((&ledger["voided"]["count"], &ledger["charged"]["count"]), (&json!(1), &json!(1)), "{ledger}");
+}
+
+/// Checks that it did not take too long, unless others keep the machine so busy that it means nothing.
+fn in_time(began: Instant) {
+    let took = began.elapsed();
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = load.split(' ').next().and_then(|minute| minute.parse().ok()).unwrap_or(0.0);
+    let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
+    println!("{took:?} in all, with {load} processes running or waiting on {cores} cores");
+    assert!(took <= AT_MOST || load > 4.0 * cores, "it took {took:?}");
 }

@@ -13,6 +13,7 @@ mod cluster;
 
 mod books;
 mod crash_matrix;
+mod other_card;
 mod payments;
 mod points;
 mod two_runs;

@@ -1,4 +1,5 @@
-//! All steps of a sweep, what they say of the promise that goodput stays near its peak, and the same for people.
+//! All steps of a sweep, what they say of the promises that goodput stays near its peak and that the rest is told so at once,
+//! and the same for people.
 
 use std::fmt;
 use std::path::Path;
@@ -16,6 +17,8 @@ use crate::cli::out;
 pub(super) const PROMISED_AT: f64 = 3.0;
 /// …this share of the highest goodput is still done.
 pub(super) const PROMISED_SHARE: f64 = 0.8;
+/// …and 99 of 100 refusals are told within this.
+const TOLD_WITHIN_US: u64 = 10_000;
 
 /// The whole curve.
 #[derive(Debug, Serialize)]
@@ -26,6 +29,7 @@ pub(crate) struct Curve {
     pub capacity_per_s: f64,
     pub steps: Vec<AtMultiple>,
     pub verdict: Verdict,
+    pub told: Told,
 }
 
 /// A step, and where it stands.
@@ -50,12 +54,67 @@ pub(crate) enum Verdict {
     NotJudged,
 }
 
+/// What a curve says of the promise that refusals are told at once.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub(crate) enum Told {
+    /// It holds at this load, and at all others where the promise does.
+    Kept { multiple: f64, p99_us: u64 },
+    /// Here they are told last.
+    NotKept { multiple: f64, p99_us: u64 },
+    /// There was no load high enough, or the callers were so late themselves that they can't tell.
+    NotJudged,
+}
+
+/// What the promises are judged by.
+fn judged(steps: &[AtMultiple]) -> impl Iterator<Item = &AtMultiple> {
+    // Where more than half of what was asked for is done, the capacity is higher than it was taken for.
+    let too_much = |at: &&AtMultiple| at.step.goodput_per_s <= at.step.offered_per_s / 2.0;
+    steps.iter().filter(|at| at.multiple >= PROMISED_AT).filter(too_much)
+}
+
+impl Told {
+    fn of(steps: &[AtMultiple]) -> Self {
+        let refusing = judged(steps).filter(|at| at.step.refused_per_s > 0.0);
+        let Some(last) = refusing.max_by_key(|at| at.step.refused_p99_us) else { return Told::NotJudged };
+        let (multiple, p99_us) = (last.multiple, last.step.refused_p99_us);
+        if p99_us <= TOLD_WITHIN_US {
+            Told::Kept { multiple, p99_us }
+        } else if last.step.behind_p99_us > TOLD_WITHIN_US {
+            // So late do they send what is due, and notice what has come.
+            Told::NotJudged
+        } else {
+            Told::NotKept { multiple, p99_us }
+        }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |us: u64| us as f64 / 1000.0;
+        let promise = ms(TOLD_WITHIN_US);
+        let mut told = |verdict: &str, multiple: f64, p99_us: u64| {
+            let p99 = ms(p99_us);
+            write!(
+                f,
+                "{verdict}: at {multiple} × the capacity 99 % of the refusals are told within {p99:.1} ms; promised are {promise} ms"
+            )
+        };
+        match *self {
+            Told::Kept { multiple, p99_us } => told("kept", multiple, p99_us),
+            Told::NotKept { multiple, p99_us } => told("not kept", multiple, p99_us),
+            Told::NotJudged => write!(
+                f,
+                "not judged: refusals are promised within {promise} ms at {PROMISED_AT} × the capacity; no load was so high, or \
+                 the callers were later than that themselves"
+            ),
+        }
+    }
+}
+
 impl Verdict {
     fn of(steps: &[AtMultiple]) -> Self {
-        // Where more than half of what was asked for is done, the capacity is higher than it was taken for.
-        let too_much = |at: &&AtMultiple| at.step.goodput_per_s <= at.step.offered_per_s / 2.0;
-        let judged = steps.iter().filter(|at| at.multiple >= PROMISED_AT).filter(too_much);
-        match judged.min_by(|a, b| a.share_of_peak.total_cmp(&b.share_of_peak)) {
+        match judged(steps).min_by(|a, b| a.share_of_peak.total_cmp(&b.share_of_peak)) {
             None => Verdict::NotJudged,
             Some(&AtMultiple { multiple, share_of_peak, .. }) if share_of_peak >= PROMISED_SHARE => {
                 Verdict::Kept { multiple, share_of_peak }
@@ -144,8 +203,17 @@ impl Curve {
             step,
         });
         let steps: Vec<_> = steps.collect();
-        let verdict = Verdict::of(&steps);
-        Curve { about: About::here(), op: op.as_str(), seconds, capacity_per_s, steps, verdict }
+        let (verdict, told) = (Verdict::of(&steps), Told::of(&steps));
+        Curve { about: About::here(), op: op.as_str(), seconds, capacity_per_s, steps, verdict, told }
+    }
+
+    /// Whether both promises are kept; none if one is not judged and neither is broken.
+    pub fn is_kept(&self) -> Option<bool> {
+        match (self.verdict, self.told) {
+            (Verdict::NotKept { .. }, _) | (_, Told::NotKept { .. }) => Some(false),
+            (Verdict::Kept { .. }, Told::Kept { .. }) => Some(true),
+            (Verdict::NotJudged, _) | (_, Told::NotJudged) => None,
+        }
     }
 
     fn notes(&self) -> String {
@@ -164,7 +232,7 @@ impl Curve {
         for step in &self.steps {
             table.add_row(step.cells());
         }
-        format!("{}\n{table}\n{}", self.notes(), self.verdict)
+        format!("{}\n{table}\n{}\n{}", self.notes(), self.verdict, self.told)
     }
 
     fn markdown(&self, title: &str, caption: &str) -> String {
@@ -172,9 +240,10 @@ impl Curve {
         let mut text = format!(
             "# What is still done when too much is asked for\n\n{date} · {machine} · version {version}\n\n```\n{command}\n```\n\n\
              {} Refusals are 429 and 503; how soon they are told counts from when their calls were sent. The callers run on the \
-             same machine, and nobody repeats a call.\n\n**{}**\n\n",
+             same machine, and nobody repeats a call.\n\n- **{}**\n- **{}**\n\n",
             self.notes(),
-            self.verdict
+            self.verdict,
+            self.told
         );
         text += &format!("| {} |\n|{}\n", HEADER.join(" | "), "---:|".repeat(HEADER.len()));
         for step in &self.steps {
@@ -242,14 +311,50 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn refusals_are_judged_where_they_come_last_and_only_by_callers_who_are_in_time() {
+        let told = |refused_p99_us, behind_p99_us| {
+            let mut steps = curve(&[(1.0, 100.0), (3.0, 90.0), (5.0, 90.0)]).steps;
+            steps[0].step.refused_p99_us = 50_000;
+            (steps[2].step.refused_p99_us, steps[2].step.behind_p99_us) = (refused_p99_us, behind_p99_us);
+            Told::of(&steps)
+        };
+        assert_eq!(told(10_000, 500), Told::Kept { multiple: 5.0, p99_us: 10_000 });
+        assert_eq!(told(10_000, 90_000), Told::Kept { multiple: 5.0, p99_us: 10_000 });
+        assert_eq!(told(10_001, 10_000), Told::NotKept { multiple: 5.0, p99_us: 10_001 });
+        assert_eq!(told(10_001, 10_001), Told::NotJudged);
+        assert_eq!(curve(&[(2.0, 10.0)]).told, Told::NotJudged);
+        assert!(told(25_250, 0).to_string().starts_with("not kept: at 5 × the capacity 99 % of the refusals"));
+    }
+
+    #[test]
+    fn both_promises_must_be_kept_and_judged() {
+        let kept = |steps: &[(f64, f64)], p99_us| {
+            let mut curve = curve(steps);
+            curve.steps.iter_mut().for_each(|at| at.step.refused_p99_us = p99_us);
+            curve.told = Told::of(&curve.steps);
+            curve.is_kept()
+        };
+        assert_eq!(kept(&[(1.0, 100.0), (3.0, 90.0)], 1_000), Some(true));
+        assert_eq!(kept(&[(1.0, 100.0), (3.0, 70.0)], 1_000), Some(false));
+        assert_eq!(kept(&[(1.0, 100.0), (3.0, 90.0)], 20_000), Some(false));
+        assert_eq!(kept(&[(1.0, 100.0)], 1_000), None);
+    }
+
+    #[test]
     fn programs_and_people_are_told_the_verdict() {
         let curve = curve(&[(1.0, 100.0), (3.0, 90.0)]);
         let told = serde_json::to_value(&curve).unwrap();
         let verdict = serde_json::json!({"verdict": "kept", "multiple": 3.0, "share_of_peak": 0.9});
         assert_eq!(told["verdict"], verdict);
-        assert!(curve.text().ends_with("promised are 80.0 %"), "{}", curve.text());
+        let verdict = serde_json::json!({"verdict": "kept", "multiple": 3.0, "p99_us": 1_000});
+        assert_eq!(told["told"], verdict);
+        let text = curve.text();
+        let last: Vec<_> = text.lines().rev().take(2).collect();
+        assert!(last[1].starts_with("kept: ") && last[1].ends_with("promised are 80.0 %"), "{text}");
+        assert!(last[0].starts_with("kept: ") && last[0].ends_with("promised are 10 ms"), "{text}");
         let markdown = curve.markdown("Title", "Caption.");
         assert!(markdown.contains("**kept: at 3 × the capacity 90.0 % of the peak"), "{markdown}");
+        assert!(markdown.contains("**kept: at 3 × the capacity 99 % of the refusals are told within 1.0 ms"));
         assert!(markdown.contains("| 3 × | 300 | 90 | 90 % |"), "{markdown}");
         assert!(markdown.contains("![Title](overload.svg)"), "{markdown}");
     }

@@ -20,6 +20,6 @@ mod step;
 mod wire;
 
 pub(crate) use callers::Callers;
-pub(crate) use curve::{Curve, Verdict};
+pub(crate) use curve::Curve;
 pub(crate) use requests::Requests;
 pub(crate) use step::{Step, capacity, step};

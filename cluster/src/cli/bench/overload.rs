@@ -1,4 +1,5 @@
-//! `bench overload`: what is still done when more is asked for than can be done, and whether that is what was promised.
+//! `bench overload`: what is still done when more is asked for than can be done, how soon the rest is told, and whether that is
+//! what was promised.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,10 +10,12 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::load::{Op, prepare_rest};
-use crate::bench::overload::{Callers, Curve, Requests, Verdict, capacity, step};
+use crate::bench::overload::{Callers, Curve, Requests, capacity, step};
 use crate::bench::site::Site;
 use crate::cli::{interrupted, listen, out};
 
+/// The exit status when the promises could not be judged.
+const NOT_JUDGED: u8 = 2;
 /// Sessions that the calls belong to.
 const SESSIONS: usize = 64;
 
@@ -46,7 +49,7 @@ fn multiple(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "a multiple is a number from 0.01 to 100".to_owned())
 }
 
-/// Fails, after it has told all, when less is done than promised.
+/// Fails, after it has told all, when a promise is not kept, or not judged.
 pub async fn overload(args: OverloadArgs) -> anyhow::Result<ExitCode> {
     let shutdown = listen()?;
     let stop = &shutdown.stop;
@@ -77,9 +80,10 @@ pub async fn overload(args: OverloadArgs) -> anyhow::Result<ExitCode> {
         curve.write(folder)?;
         out::note(&format!("the report is in {}", folder.join("overload.md").display()));
     }
-    Ok(match curve.verdict {
-        Verdict::Kept { .. } | Verdict::NotJudged => ExitCode::SUCCESS,
-        Verdict::NotKept { .. } => ExitCode::FAILURE,
+    Ok(match curve.is_kept() {
+        Some(true) => ExitCode::SUCCESS,
+        Some(false) => ExitCode::FAILURE,
+        None => ExitCode::from(NOT_JUDGED),
     })
 }
 

@@ -55,7 +55,13 @@ impl Subject {
     }
 
     fn ask(&self, question: Question) -> Result<Body, Refusal> {
-        read(&self.db.query(&Query { body: Some(question) }.encode_to_vec()).unwrap())
+        self.ask_at(self.now, question)
+    }
+
+    /// Asks a node whose clock says this.
+    fn ask_at(&self, local_now: u64, question: Question) -> Result<Body, Refusal> {
+        let query = Query { body: Some(question) }.encode_to_vec();
+        read(&self.db.query(Timestamp(local_now), &query).unwrap())
     }
 
     fn refused(&mut self, change: Change) -> Code {

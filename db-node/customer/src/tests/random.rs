@@ -177,9 +177,10 @@ fn run(seed: u64) -> usize {
             "seed {seed}, step {step}: not deterministic"
         );
 
-        let question = chance.question();
-        let answer = read(&db.query(&Query { body: Some(question.clone()) }.encode_to_vec()).unwrap());
-        let expected = model.answer(&question);
+        let (question, local_now) = (chance.question(), chance.moved(now));
+        let query = Query { body: Some(question.clone()) }.encode_to_vec();
+        let answer = read(&db.query(Timestamp(local_now), &query).unwrap());
+        let expected = model.answer(local_now, &question);
         assert!(
             same(&expected, &answer),
             "seed {seed}, step {step}: {question:?}\nexpected {expected:?}\nfound {answer:?}"

@@ -136,7 +136,7 @@ fn bytes_that_are_no_command_change_nothing_but_the_time() {
         assert!(CustomerDb::check(&garbage).is_err());
         let refusal = read(&subject.db.apply(Timestamp(subject.now), &garbage)).unwrap_err();
         assert_eq!(refusal.code(), Code::MalformedRequest);
-        assert!(subject.db.query(&garbage).is_err());
+        assert!(subject.db.query(Timestamp(subject.now), &garbage).is_err());
     }
     assert_eq!(substance(&subject.db), before);
 }
@@ -150,7 +150,7 @@ proptest::proptest! {
         if checked.is_err() {
             assert_eq!(answer.unwrap_err().code(), Code::MalformedRequest);
         }
-        let _ = subject.db.query(&query);
+        let _ = subject.db.query(Timestamp(subject.now), &query);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Sessions: how they begin, how long they last, how they end.
 
 use super::*;
-use crate::limits::{SESSIONS_PER_USER_MAX, TIME_LAG_MAX, TOUCH_DUE_AFTER, ms};
+use crate::limits::{CLOCK_ERROR_MAX, SESSIONS_PER_USER_MAX, TOUCH_DUE_AFTER, ms};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -14,8 +14,13 @@ fn touch(n: u8) -> Change {
 }
 
 fn session(subject: &Subject, n: u8) -> Session {
-    match subject.ask(Question::GetSession(GetSession { token_hash: token(n) })).unwrap() {
-        Body::Session(session) => session,
+    session_at(subject, subject.now, n).unwrap()
+}
+
+/// As a node tells it whose clock says this.
+fn session_at(subject: &Subject, local_now: u64, n: u8) -> Result<Session, Refusal> {
+    match subject.ask_at(local_now, Question::GetSession(GetSession { token_hash: token(n) }))? {
+        Body::Session(session) => Ok(session),
         other => panic!("{other:?}"),
     }
 }
@@ -62,28 +67,59 @@ fn a_repeated_login_leaves_the_session_as_it_is() {
     assert_eq!(subject.cart(1).0, [(7, 2)]);
 }
 
+/// What a frontend does at a call, when the node that it asks and the command that it sends go by clocks that are so far
+/// ahead of the real time.
+fn call(subject: &mut Subject, real: u64, [node, command]: [i64; 2]) -> Result<(), Refusal> {
+    if session_at(subject, real.saturating_add_signed(node), 1)?.touch_due {
+        subject.now = real.saturating_add_signed(command);
+        subject.run(touch(1))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_session_lasts_five_minutes_from_its_last_use_and_at_most_thirty_seconds_more() {
-    // Uses at all distances from the last recorded one; replicated time lags as much as it may.
-    let lag = ms(TIME_LAG_MAX);
-    for since_touch in (0..ms(TOUCH_DUE_AFTER) + 2 * lag).step_by(500) {
-        let mut subject = Subject::with_buyer();
-        let opened = subject.now;
-        let used = opened + since_touch;
-        // What the frontend does at the use, with a reading that is as late as can be.
-        pass(&mut subject, since_touch.saturating_sub(lag));
-        if session(&subject, 1).touch_due {
-            subject.now = used;
-            subject.run(touch(1)).unwrap();
+    let error = i64::try_from(ms(CLOCK_ERROR_MAX)).unwrap();
+    let opened = Subject::with_buyer();
+    // Uses at all distances from the last recorded one, with clocks that are wrong as far as they may be. Nothing else is
+    // applied meanwhile: replicated time stays where it was, as in a group that is quiet, or was down.
+    for since_opened in (0..4 * MINUTE_MS).step_by(500) {
+        for clocks in [[0, 0, 0], [error, -error, error], [-error, error, error], [-error, -error, error]] {
+            let [node, command, later] = clocks;
+            let mut subject = Subject { db: opened.db.clone(), now: opened.now };
+            let used = subject.now + since_opened;
+            call(&mut subject, used, [node, command]).unwrap();
+            let mut kept = Subject { db: subject.db.clone(), now: subject.now };
+            kept.now = (used + 5 * MINUTE_MS - 1).saturating_add_signed(later);
+            kept.run(Change::Sweep(Sweep {})).unwrap();
+            assert!(kept.is_open(1), "ended early, used {since_opened} ms after the login; {clocks:?}");
+            let late = used + 5 * MINUTE_MS + 30_000;
+            let refused = call(&mut subject, late, [-later, -later]).unwrap_err();
+            assert_eq!(refused.code(), Code::InvalidSession, "{since_opened} ms after the login; {clocks:?}");
         }
-        subject.now = used + 5 * MINUTE_MS - 1;
-        subject.run(Change::Sweep(Sweep {})).unwrap();
-        assert!(subject.is_open(1), "ended before its time, {since_touch} ms after the last touch");
-        // By 5:30 real time, replicated time is at least this far.
-        subject.now = used + 5 * MINUTE_MS + 30_000 - lag;
-        subject.run(Change::Sweep(Sweep {})).unwrap();
-        assert!(!subject.is_open(1), "outlived its time, {since_touch} ms after the last touch");
     }
+}
+
+#[test]
+fn the_first_use_after_an_outage_is_recorded_though_replicated_time_lags() {
+    let mut subject = Subject::with_buyer();
+    let opened = subject.now;
+    pass(&mut subject, 10_000);
+    // Nothing is applied for two minutes, and the clock of one node is wrong.
+    let back = subject.now + 2 * MINUTE_MS;
+    assert!(session_at(&subject, back, 1).unwrap().touch_due);
+    assert!(!session_at(&subject, opened - MINUTE_MS, 1).unwrap().touch_due);
+    call(&mut subject, back, [0, 0]).unwrap();
+    assert_eq!(session(&subject, 1).touched_ms, back);
+}
+
+#[test]
+fn a_wrong_clock_of_a_node_ends_no_session_and_keeps_none_alive() {
+    let mut subject = Subject::with_buyer();
+    let far = [0, subject.now + 100 * MINUTE_MS, u64::MAX];
+    assert!(far.iter().all(|local| session_at(&subject, *local, 1).is_ok()));
+    pass(&mut subject, 5 * MINUTE_MS + 20_000);
+    assert!(far.iter().all(|local| session_at(&subject, *local, 1).is_err()));
 }
 
 #[test]

@@ -23,8 +23,16 @@ fn an_idle_database_proposes_nothing() {
 }
 
 #[test]
-fn while_sessions_are_open_replicated_time_keeps_up() {
+fn open_sessions_cost_no_writes() {
+    let subject = Subject::with_buyer();
+    assert!(!is_due(&subject, subject.now + 5 * 60_000));
+}
+
+#[test]
+fn while_a_purchase_is_unfinished_replicated_time_keeps_up() {
     let mut subject = Subject::with_buyer();
+    subject.add(1, 7, 1).unwrap();
+    subject.run(begin(1, 1)).unwrap();
     let lag = ms(TIME_LAG_PROPOSED);
     assert!(!is_due(&subject, subject.now));
     assert!(!is_due(&subject, subject.now - 1), "a clock that is behind");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use agora_broadcast::{
     Base, Epoch, Input, Member, MemberId, Message, Output, ProposalId, ReadId, Refused, Slot,
 };
+use agora_machine::Timestamp;
 use agora_sabotage::Promise;
 use bytes::Bytes;
 use prost::Message as _;
@@ -289,7 +290,8 @@ impl Driver {
 
     fn answer_queries(&mut self, read: ReadId, slot: Slot) -> Result<(), Gone> {
         let queries = self.reads.remove(&read).unwrap_or_default();
-        match self.outlets.readers.try_send(ReadJob { slot, queries }) {
+        let now = Timestamp(self.member.agreed_wall_ms());
+        match self.outlets.readers.try_send(ReadJob { slot, now, queries }) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Full(job)) => {
                 let answers = job.queries.into_iter().map(|query| query.answer).collect();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use agora_broadcast::Slot;
-use agora_machine::StateMachine;
+use agora_machine::{StateMachine, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -20,6 +20,8 @@ const THREADS_MAX: usize = 4;
 /// Queries that share a read slot.
 pub(super) struct ReadJob {
     pub(super) slot: Slot,
+    /// The time when they began to wait for it, or later.
+    pub(super) now: Timestamp,
     pub(super) queries: Vec<Query>,
 }
 
@@ -46,11 +48,11 @@ fn run<M: StateMachine>(replica: &Replica<M>, applied: &Applied, jobs: &Mutex<mp
     loop {
         // One thread waits at the queue, the others at its lock: whoever gets a job lets the next one in.
         let job = jobs.lock().blocking_recv();
-        let Some(ReadJob { slot, queries }) = job else { return };
+        let Some(ReadJob { slot, now, queries }) = job else { return };
         let reached = applied.wait(slot).is_ok();
         for Query { query, answer } in queries {
             let result = match reached {
-                true => replica.query(&query).map_err(|malformed| Failure::Malformed(malformed.0)),
+                true => replica.query(now, &query).map_err(|malformed| Failure::Malformed(malformed.0)),
                 false => Err(Failure::Unavailable("this node is stopping".into())),
             };
             // Nobody waits any more when the client gave up.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agora_machine::StateMachine;
+use agora_machine::{StateMachine, Timestamp};
 use agora_proto::raft as pb;
 use agora_proto::raft::raft_reply::Body as Reply;
 use agora_proto::raft::raft_request::Body as Request;
@@ -147,6 +147,7 @@ impl<M: StateMachine> Reads<M> {
     }
 
     fn answer(&self, batch: Vec<Query>) {
+        let now = Timestamp(self.view.now_ms());
         let mut batch = batch.into_iter();
         loop {
             let slice: Vec<Query> = batch.by_ref().take(SLICE).collect();
@@ -157,7 +158,7 @@ impl<M: StateMachine> Reads<M> {
             // Nobody waits for the thread: the answers say when it is done.
             runtime::blocking(move || {
                 for query in slice {
-                    let response = replica.query(&query.query);
+                    let response = replica.query(now, &query.query);
                     // Whoever no longer waits needs no answer.
                     let _ = query.answer.send(response.map_err(|malformed| Failure::Malformed(malformed.0)));
                 }

@@ -24,7 +24,7 @@ impl StateMachine for Nothing {
     fn apply(&mut self, _: Timestamp, command: &[u8]) -> Bytes {
         Bytes::copy_from_slice(command)
     }
-    fn query(&self, query: &[u8]) -> Result<Bytes, Malformed> {
+    fn query(&self, _: Timestamp, query: &[u8]) -> Result<Bytes, Malformed> {
         Ok(Bytes::copy_from_slice(query))
     }
     fn maintenance(&self, _: Timestamp) -> Option<Bytes> {

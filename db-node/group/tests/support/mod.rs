@@ -7,6 +7,9 @@ use bytes::Bytes;
 /// A command with this name is a bug: the state machine panics.
 pub const BUG: &str = "bug";
 
+/// A query for this answers the time that it was asked at.
+pub const LOCAL_NOW: &str = "local-now";
+
 /// Commands are "NAME NUMBER" and answer the counter's new value; queries are "NAME" and answer its value.
 #[derive(Clone, Debug)]
 pub struct Counters {
@@ -22,6 +25,12 @@ impl Default for Counters {
 
 pub fn add(name: &str, number: u64) -> Bytes {
     format!("{name} {number}").into()
+}
+
+/// Whether a group that asked its state machine now gave it about this time.
+pub fn is_now(ms: u64) -> bool {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    now.abs_diff(std::time::Duration::from_millis(ms)) < std::time::Duration::from_secs(2)
 }
 
 pub fn number(response: &[u8]) -> u64 {
@@ -59,7 +68,10 @@ impl StateMachine for Counters {
         value.to_string().into()
     }
 
-    fn query(&self, query: &[u8]) -> Result<Bytes, Malformed> {
+    fn query(&self, local_now: Timestamp, query: &[u8]) -> Result<Bytes, Malformed> {
+        if query == LOCAL_NOW.as_bytes() {
+            return Ok(local_now.0.to_string().into());
+        }
         let name = std::str::from_utf8(query).map_err(|_| Malformed("not text".into()))?;
         Ok(self.value(name).to_string().into())
     }

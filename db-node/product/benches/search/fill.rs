@@ -1,6 +1,6 @@
 //! A market as markets are: a few categories and words are everywhere, and most are rare (Zipf's law).
 
-use agora_machine::StateMachine;
+use agora_machine::{StateMachine, Timestamp};
 use agora_product::ProductDb;
 use agora_proto::common::{Idempotency, ItemId};
 use agora_proto::product::response::Body;
@@ -99,7 +99,7 @@ impl Market {
     pub fn change(&self, at: u64, db: &ProductDb, random: &mut StdRng) -> Vec<u8> {
         let id = ItemId { category: self.category(random), number: random.random_range(1..1000) };
         let found = Query { body: Some(query::Body::GetItems(GetItems { ids: vec![id] })) };
-        let answer = db.query(&found.encode_to_vec()).expect("a query");
+        let answer = db.query(Timestamp(0), &found.encode_to_vec()).expect("a query");
         let item = match Response::decode(answer).expect("an answer").body {
             Some(Body::Items(items)) => items.items.into_iter().next().unwrap_or_default(),
             other => panic!("no items, but {other:?}"),

@@ -132,7 +132,7 @@ fn searched(
         for _ in 0..kind.pages {
             let query = fill::query(&search);
             let watch = Watch::of_thread();
-            let answer = db.query(&query).expect("a search");
+            let answer = db.query(Timestamp(0), &query).expect("a search");
             let elapsed = watch.elapsed();
             wall.saturating_record(elapsed.wall.as_nanos() as u64);
             processor.saturating_record(elapsed.processor.as_nanos() as u64);

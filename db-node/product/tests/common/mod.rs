@@ -103,7 +103,7 @@ impl Shop {
     }
 
     pub fn query(&self, body: query::Body) -> Body {
-        answer(self.db.query(&Query { body: Some(body) }.encode_to_vec()).expect("a query"))
+        answer(self.db.query(Timestamp(0), &Query { body: Some(body) }.encode_to_vec()).expect("a query"))
     }
 
     pub fn totals(&self) -> Totals {

@@ -66,7 +66,7 @@ impl Pair {
 
     fn query(&self, body: query::Body) -> Body {
         let bytes = Query { body: Some(body.clone()) }.encode_to_vec();
-        let real = answer(self.db.query(&bytes).expect("a query"));
+        let real = answer(self.db.query(Timestamp(0), &bytes).expect("a query"));
         assert_same(&real, &self.model.query(&body));
         real
     }
