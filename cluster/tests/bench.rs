@@ -161,3 +161,26 @@ fn an_overload_tells_its_curve_and_whether_the_promise_is_kept() {
     assert!(file("overload.svg").contains("done within 1 s"));
     assert_eq!(file("overload.json").trim(), told.trim());
 }
+
+#[test]
+fn in_each_scenario_every_call_is_made_and_no_client_sees_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().to_str().unwrap();
+    let short = ["scenarios", "--scenarios", "2", "4", "--clients", "1", "--runs", "1", "--calls", "40"];
+    let told = bench(&[&short[..], &["--report", report]].concat());
+    let runs = told["runs"].as_array().unwrap();
+    let died = |run: usize| runs[run]["died"].as_array().unwrap().len();
+    assert_eq!((runs.len(), died(0), died(1)), (2, 2, 1), "{told}");
+    let sellers = "create_seller login_seller logout_seller get_seller_rating add_item remove_item change_price \
+                   update_units all_items_by_seller";
+    let buyers = "create_buyer login_buyer logout_buyer display_cart add_to_cart remove_cart save_cart clear_cart \
+                  search_items get_item get_purchase_history make_purchase provide_feedback get_seller_rating_by_buyer";
+    for run in runs {
+        let functions = run["functions"].as_object().unwrap();
+        for name in sellers.split_whitespace().chain(buyers.split_whitespace()) {
+            let function = functions.get(name).unwrap_or_else(|| panic!("no {name}: {run}"));
+            assert!(function["count"].as_u64() > Some(0) && function["errors"] == 0, "{name}: {run}");
+        }
+        assert_eq!((&run["errors"], functions.len()), (&0.into(), 23), "{run}");
+    }
+}

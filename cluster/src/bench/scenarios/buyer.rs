@@ -1,9 +1,10 @@
-//! A buyer: searches, fills a cart, buys, looks back.
+//! A buyer: searches, fills a cart, saves it, buys, looks back, votes.
 
-use agora_clients::model::{Card, Condition, NewAccount, NewItem, Page, Search};
+use agora_clients::model::{Card, Condition, NewAccount, NewItem, Page, Search, Vote};
 use agora_clients::{BuyerClient, Cents, ClientOptions, Error, ItemId, SellerClient, Start};
 use rand::Rng;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use uuid::Uuid;
 
 use super::function::Function;
@@ -52,8 +53,10 @@ pub(crate) struct Buyer {
     username: String,
     created: bool,
     shop: Shop,
-    /// What is in the cart, as far as this buyer knows.
+    /// What is in the cart for sure.
     cart: Vec<ItemId>,
+    /// The same of the saved cart, with which each session begins.
+    saved: Vec<ItemId>,
 }
 
 impl Buyer {
@@ -61,7 +64,7 @@ impl Buyer {
         let options = ClientOptions { start: Start::At(first), ..ClientOptions::default() };
         let client = BuyerClient::new(servers, options)?;
         let username = Uuid::new_v4().simple().to_string();
-        Ok(Buyer { client, username, created: false, shop, cart: Vec::new() })
+        Ok(Buyer { client, username, created: false, shop, cart: Vec::new(), saved: Vec::new() })
     }
 
     /// What can be done in place of a call that makes no sense just now.
@@ -85,14 +88,12 @@ impl Buyer {
             }
             Function::LoginBuyer => {
                 client.login(&self.username, PASSWORD).await?;
-                // The cart is never saved, so a new session begins with an empty one.
-                self.cart.clear();
+                self.cart.clone_from(&self.saved);
             }
             Function::LogoutBuyer => client.logout().await?,
             Function::DisplayCart => drop(client.cart().await?),
             Function::AddToCart => {
-                let index = random.random_range(0..self.shop.items.len().max(1));
-                if let Some(item) = self.shop.items.get(index) {
+                if let Some(item) = self.shop.items.choose(random) {
                     client.add_to_cart(*item, random.random_range(1..=3)).await?;
                     if !self.cart.contains(item) {
                         self.cart.push(*item);
@@ -104,19 +105,36 @@ impl Buyer {
                     client.remove_from_cart(item, None).await?;
                 }
             }
+            Function::SaveCart => {
+                client.save_cart(None).await?;
+                self.saved.clone_from(&self.cart);
+            }
             Function::ClearCart => {
                 client.clear_cart().await?;
                 self.cart.clear();
+                self.saved.clear();
             }
             Function::SearchItems => {
-                let word = WORDS.get(random.random_range(0..WORDS.len())).copied().unwrap_or("lamp");
-                let search = Search { keywords: vec![word.to_owned()], ..Search::category(SHOP) };
-                drop(client.search(&search).await?);
+                let keywords = WORDS.choose(random).map(|word| (*word).to_owned()).into_iter().collect();
+                drop(client.search(&Search { keywords, ..Search::category(SHOP) }).await?);
+            }
+            Function::GetItem => {
+                if let Some(item) = self.shop.items.choose(random) {
+                    client.item(*item).await?;
+                }
             }
             Function::GetPurchaseHistory => drop(client.purchases(&Page::default()).await?),
             Function::MakePurchase => {
                 client.purchase(&card()).await?;
                 self.cart.clear();
+                // What was bought is not in the saved cart any more either.
+                self.saved.clear();
+            }
+            Function::ProvideFeedback => {
+                if let Some(item) = self.shop.items.choose(random) {
+                    let vote = if random.random() { Vote::Up } else { Vote::Down };
+                    client.give_feedback(*item, vote).await?;
+                }
             }
             Function::GetSellerRatingByBuyer => {
                 client.seller_rating(self.shop.seller_id).await.map(|_| ())?

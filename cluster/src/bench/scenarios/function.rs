@@ -10,6 +10,7 @@ pub(crate) enum Function {
     AddItem,
     RemoveItem,
     ChangePrice,
+    UpdateUnits,
     AllItemsBySeller,
     CreateBuyer,
     LoginBuyer,
@@ -17,15 +18,18 @@ pub(crate) enum Function {
     DisplayCart,
     AddToCart,
     RemoveCart,
+    SaveCart,
     ClearCart,
     SearchItems,
+    GetItem,
     GetPurchaseHistory,
     MakePurchase,
+    ProvideFeedback,
     GetSellerRatingByBuyer,
 }
 
 impl Function {
-    pub const ALL: [Function; 19] = [
+    pub const ALL: [Function; 23] = [
         Function::CreateSeller,
         Function::LoginSeller,
         Function::LogoutSeller,
@@ -33,6 +37,7 @@ impl Function {
         Function::AddItem,
         Function::RemoveItem,
         Function::ChangePrice,
+        Function::UpdateUnits,
         Function::AllItemsBySeller,
         Function::CreateBuyer,
         Function::LoginBuyer,
@@ -40,10 +45,13 @@ impl Function {
         Function::DisplayCart,
         Function::AddToCart,
         Function::RemoveCart,
+        Function::SaveCart,
         Function::ClearCart,
         Function::SearchItems,
+        Function::GetItem,
         Function::GetPurchaseHistory,
         Function::MakePurchase,
+        Function::ProvideFeedback,
         Function::GetSellerRatingByBuyer,
     ];
 
@@ -62,6 +70,7 @@ impl Function {
             Function::AddItem => "add_item",
             Function::RemoveItem => "remove_item",
             Function::ChangePrice => "change_price",
+            Function::UpdateUnits => "update_units",
             Function::AllItemsBySeller => "all_items_by_seller",
             Function::CreateBuyer => "create_buyer",
             Function::LoginBuyer => "login_buyer",
@@ -69,10 +78,13 @@ impl Function {
             Function::DisplayCart => "display_cart",
             Function::AddToCart => "add_to_cart",
             Function::RemoveCart => "remove_cart",
+            Function::SaveCart => "save_cart",
             Function::ClearCart => "clear_cart",
             Function::SearchItems => "search_items",
+            Function::GetItem => "get_item",
             Function::GetPurchaseHistory => "get_purchase_history",
             Function::MakePurchase => "make_purchase",
+            Function::ProvideFeedback => "provide_feedback",
             Function::GetSellerRatingByBuyer => "get_seller_rating_by_buyer",
         }
     }

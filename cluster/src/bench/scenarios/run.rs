@@ -161,6 +161,13 @@ async fn clients(
     Ok(clients)
 }
 
+/// What is wanted too early changes places with the next call of what is done instead, so that it is done after all.
+fn exchange(wanted: Function, instead: Function, rest: &mut [Function]) {
+    if let Some(later) = rest.iter_mut().find(|later| **later == instead) {
+        *later = wanted;
+    }
+}
+
 async fn play(
     mut client: Client,
     script: Vec<Function>,
@@ -169,8 +176,10 @@ async fn play(
     samples: Arc<Mutex<Vec<Sample>>>,
     stop: CancellationToken,
 ) {
-    for wanted in script {
+    let mut script = script.into_iter();
+    while let Some(wanted) = script.next() {
         let function = client.instead(wanted);
+        exchange(wanted, function, script.as_mut_slice());
         let began = Instant::now();
         let outcome = tokio::select! {
             outcome = client.call(function, &mut random) => outcome,
@@ -179,5 +188,21 @@ async fn play(
         let (ended, error) = (Instant::now(), outcome.err().map(|error| error.to_string()));
         samples.lock().push(Sample { function, took: ended - began, ended, error });
         counter.one_more();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_makes_no_sense_yet_is_made_later() {
+        use Function::{AddToCart, DisplayCart, RemoveCart, SearchItems};
+        let mut rest = [DisplayCart, AddToCart, AddToCart];
+        exchange(RemoveCart, AddToCart, &mut rest);
+        assert_eq!(rest, [DisplayCart, RemoveCart, AddToCart]);
+        exchange(DisplayCart, DisplayCart, &mut rest);
+        exchange(RemoveCart, SearchItems, &mut rest);
+        assert_eq!(rest, [DisplayCart, RemoveCart, AddToCart], "what is done as wanted moves nothing");
     }
 }

@@ -25,9 +25,10 @@ pub(crate) const SELLER: Habits = Habits {
     logout: Function::LogoutSeller,
     mix: &[
         (Function::AddItem, 30),
-        (Function::ChangePrice, 25),
-        (Function::AllItemsBySeller, 20),
+        (Function::ChangePrice, 20),
+        (Function::AllItemsBySeller, 15),
         (Function::GetSellerRating, 15),
+        (Function::UpdateUnits, 10),
         (Function::RemoveItem, 10),
     ],
 };
@@ -37,14 +38,17 @@ pub(crate) const BUYER: Habits = Habits {
     login: Function::LoginBuyer,
     logout: Function::LogoutBuyer,
     mix: &[
-        (Function::SearchItems, 30),
-        (Function::AddToCart, 20),
-        (Function::DisplayCart, 15),
-        (Function::GetSellerRatingByBuyer, 10),
-        (Function::RemoveCart, 7),
+        (Function::SearchItems, 24),
+        (Function::AddToCart, 18),
+        (Function::DisplayCart, 12),
+        (Function::GetItem, 10),
+        (Function::GetSellerRatingByBuyer, 8),
         (Function::MakePurchase, 7),
-        (Function::GetPurchaseHistory, 6),
-        (Function::ClearCart, 5),
+        (Function::RemoveCart, 6),
+        (Function::GetPurchaseHistory, 5),
+        (Function::ProvideFeedback, 4),
+        (Function::SaveCart, 3),
+        (Function::ClearCart, 3),
     ],
 };
 

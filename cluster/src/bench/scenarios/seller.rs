@@ -1,9 +1,10 @@
-//! A seller: lists items, changes their prices, looks at them, takes some off sale.
+//! A seller: lists items, changes their prices and quantities, looks at them, takes some off sale.
 
 use agora_clients::model::{Condition, NewAccount, NewItem, Page};
 use agora_clients::{Cents, ClientOptions, Error, ItemId, SellerClient, Start};
 use rand::Rng;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use uuid::Uuid;
 
 use super::function::Function;
@@ -39,7 +40,9 @@ impl Seller {
             _ if !self.created => Function::CreateSeller,
             Function::LoginSeller => wanted,
             _ if self.client.token().is_none() => Function::LoginSeller,
-            Function::RemoveItem | Function::ChangePrice if self.items.is_empty() => Function::AddItem,
+            Function::RemoveItem | Function::ChangePrice | Function::UpdateUnits if self.items.is_empty() => {
+                Function::AddItem
+            }
             wanted => wanted,
         }
     }
@@ -56,9 +59,13 @@ impl Seller {
             Function::GetSellerRating => client.rating().await.map(|_| ())?,
             Function::AddItem => self.items.push(client.register_item(&new_item(random)).await?.item_id),
             Function::ChangePrice => {
-                let index = random.random_range(0..self.items.len().max(1));
-                if let Some(item) = self.items.get(index) {
+                if let Some(item) = self.items.choose(random) {
                     client.change_price(*item, price(random)).await?;
+                }
+            }
+            Function::UpdateUnits => {
+                if let Some(item) = self.items.choose(random) {
+                    client.update_units(*item, random.random_range(1..=10)).await?;
                 }
             }
             Function::RemoveItem => {

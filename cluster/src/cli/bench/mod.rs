@@ -22,7 +22,8 @@ pub enum BenchCommand {
     Load(load::LoadArgs),
     /// Calls at fixed rates below and above the capacity: what is still done, and how soon the rest is told to come back.
     Overload(overload::OverloadArgs),
-    /// Every call of sellers and buyers, timed, while processes die or messages are lost; a report with charts.
+    /// Every call of sellers and buyers, timed, while processes die or messages are lost; a report with charts. Fails when a
+    /// client saw an error.
     Scenarios(scenarios::ScenariosArgs),
     /// Two reports of `scenarios` side by side: ratios, how sure they are, and a verdict for each.
     Compare(compare::CompareArgs),

@@ -90,6 +90,7 @@ impl ScenariosArgs {
     }
 }
 
+/// Fails, after it has told all, when a client saw an error.
 pub async fn scenarios(args: ScenariosArgs) -> anyhow::Result<ExitCode> {
     let shutdown = listen()?;
     let stop = &shutdown.stop;
@@ -136,6 +137,7 @@ pub async fn scenarios(args: ScenariosArgs) -> anyhow::Result<ExitCode> {
     match failed {
         Some(error) => Err(error),
         None if stop.is_cancelled() => Ok(ExitCode::from(INTERRUPTED)),
+        None if report.runs.iter().any(|run| run.errors > 0) => Ok(ExitCode::FAILURE),
         None => Ok(ExitCode::SUCCESS),
     }
 }
