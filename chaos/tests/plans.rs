@@ -4,19 +4,49 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use agora_chaos::faults::{CustomerNodes, Fault, Kind, Plan, Reach, Target};
 use serde_json::Value;
 
-/// Runs the plan for so many seconds: long enough for its beginning, which has each of its faults once.
-fn holds(plan: &str, seconds: u32, faults: &[&str], more: &[&str]) {
-    let directory = tempfile::tempdir().unwrap();
-    // One seed unless another is asked for: what is new is for longer runs to find.
-    let seed = std::env::var("AGORA_SEED").unwrap_or_else(|_| "21".to_owned());
+/// What begins within this time was done at once.
+const AT_ONCE_NS: u64 = 100_000_000;
+
+/// The seed to begin with: one unless another is asked for, since what is new is for longer runs to find.
+fn seed() -> u64 {
+    let seed = std::env::var("AGORA_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(21);
     println!("AGORA_SEED={seed}");
+    seed
+}
+
+/// Runs the plan for so many seconds: long enough for its beginning, which has each of its faults once.
+fn holds(plan: &str, seconds: u64, faults: &[&str], more: &[&str]) {
+    holds_with(plan, seconds, seed(), faults, more);
+}
+
+/// The same with the first seed from which the plan begins with each of these faults on these targets.
+fn holds_hitting(kind: Kind, plan: &str, seconds: u64, faults: &[&str], hits: &[(&[Fault], Target)]) {
+    let length = Duration::from_secs(seconds);
+    let begins_with_all = |seed: &u64| {
+        let drawn = Plan::draw(kind, *seed, length, CustomerNodes::Spared, Reach::Everything);
+        let opening: Vec<_> = drawn.steps.into_iter().filter(|step| step.patient).collect();
+        hits.iter().all(|(faults, target)| {
+            opening.iter().any(|step| faults.contains(&step.fault) && step.target == *target)
+        })
+    };
+    let seed = (seed()..).take(1_000_000).find(begins_with_all).unwrap();
+    let report = holds_with(plan, seconds, seed, faults, &[]);
+    let begun: BTreeSet<&str> = told(&report, "began").map(|entry| text(&entry["part"])).collect();
+    for (_, target) in hits {
+        assert!(begun.contains(target.to_string().as_str()), "{target} was not hit: {begun:?}");
+    }
+}
+
+fn holds_with(plan: &str, seconds: u64, seed: u64, faults: &[&str], more: &[&str]) -> Value {
+    let directory = tempfile::tempdir().unwrap();
+    let seed = seed.to_string();
     let output = Command::new(env!("CARGO_BIN_EXE_chaos"))
         .args(["run", "--plan", plan, "--seconds", &seconds.to_string(), "--seed", &seed])
         .args(more)
@@ -34,32 +64,68 @@ fn holds(plan: &str, seconds: u32, faults: &[&str], more: &[&str]) {
         panic!("{plan} with seed {seed} ended with {}: {text}{log}", output.status);
     }
     assert!(text.contains("Every promise was kept"), "{text}");
-    really_happened(&directory.path().join("report.json"), faults, &text);
+    let report = directory.path().join("report.json");
+    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    really_happened(&report, faults, &text);
+    enough_stayed(&report);
+    report
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+/// The entries of the timeline of this kind.
+fn told<'a>(report: &'a Value, what: &'a str) -> impl DoubleEndedIterator<Item = &'a Value> {
+    report["timeline"].as_array().unwrap().iter().filter(move |entry| entry["what"] == what)
+}
+
+/// Never three of five nodes of a database were out at a time, nor the last frontend of a kind, but for what hits a whole group; and
+/// what hits a minority hit two.
+fn enough_stayed(report: &Value) {
+    let whole = |part: &str| part.starts_with("all ") || part == "everything";
+    let bars: Vec<(&str, &str, u64, u64)> = report["bars"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|bar| !whole(text(&bar["part"])))
+        .map(|bar| {
+            let ns = |field: &str| bar[field].as_u64().unwrap();
+            (text(&bar["process"]), text(&bar["part"]), ns("from_ns"), ns("ready_ns"))
+        })
+        .collect();
+    for (process, part, from, _) in &bars {
+        let kind = process.split('-').next().unwrap();
+        let out: BTreeSet<&str> = bars
+            .iter()
+            .filter(|(other, _, begun, ready)| other.starts_with(kind) && begun <= from && from < ready)
+            .map(|(other, ..)| *other)
+            .collect();
+        let most = BTreeMap::from([("customer", 2), ("product", 2), ("buyer", 3), ("seller", 3)]);
+        assert!(out.len() <= most.get(kind).copied().unwrap_or(1), "out at {from} ns: {out:?}");
+        if part.starts_with("a minority") {
+            let together = bars
+                .iter()
+                .filter(|(_, other, begun, _)| other == part && begun.abs_diff(*from) < AT_ONCE_NS);
+            assert_eq!(together.count(), 2, "{part} at {from} ns");
+        }
+    }
 }
 
 /// Whether these faults began, those and the power cut at the end only, and whether all that they hit was ready again.
-fn really_happened(report: &Path, faults: &[&str], text: &str) {
-    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
-    let timeline = report["timeline"].as_array().unwrap();
-    let told = |what: &str| -> Vec<(&str, &str)> {
-        let entries = timeline.iter().filter(|entry| entry["what"] == what);
-        let mut told: Vec<(&str, &str)> = entries
-            .map(|entry| (entry["fault"].as_str().unwrap(), entry["process"].as_str().unwrap()))
-            .collect();
-        told.sort_unstable();
-        told
+fn really_happened(report: &Value, faults: &[&str], output: &str) {
+    let hits = |what: &'static str| {
+        let mut hits: Vec<(&str, &str)> =
+            told(report, what).map(|entry| (text(&entry["fault"]), text(&entry["process"]))).collect();
+        hits.sort_unstable();
+        hits
     };
-    let began: BTreeSet<&str> = told("began").into_iter().map(|(fault, _)| fault).collect();
+    let began: BTreeSet<&str> = hits("began").into_iter().map(|(fault, _)| fault).collect();
     let expected: BTreeSet<&str> = faults.iter().copied().chain(["kill-everything"]).collect();
-    assert_eq!(began, expected, "{text}");
-    assert_eq!(told("began"), told("ready"), "{text}");
-    let power_cut: Vec<&Value> = timeline
-        .iter()
-        .rev()
-        .filter(|entry| entry["what"] == "began")
-        .take_while(|entry| entry["fault"] == "kill-everything")
-        .collect();
-    assert!(power_cut.len() >= 19, "everything was killed at the end: {text}");
+    assert_eq!(began, expected, "{output}");
+    assert_eq!(hits("began"), hits("ready"), "{output}");
+    let power_cut = told(report, "began").rev().take_while(|entry| entry["fault"] == "kill-everything");
+    assert!(power_cut.count() >= 19, "everything was killed at the end: {output}");
 }
 
 #[test]
@@ -75,14 +141,16 @@ fn sequencers_may_die() {
 #[test]
 fn links_may_break() {
     let faults = ["isolate", "disconnect", "deafen", "mute", "slow", "cut-link", "cut-one-way", "bad-links"];
-    holds("partitions", 15, &faults, &[]);
+    let minority: &[Fault] = &[Fault::Isolate, Fault::Disconnect];
+    holds_hitting(Kind::Partitions, "partitions", 15, &faults, &[(minority, Target::CustomerMinority)]);
 }
 
 #[test]
 fn disks_may_be_slow_or_full_or_gone() {
     let faults =
         ["wipe", "kill", "kill-all", "roll", "kill-everything", "slow-disk", "stuck-disk", "full-disk"];
-    holds("disks", 25, &faults, &[]);
+    let hits = [(&[Fault::KillAll][..], Target::ProductGroup)];
+    holds_hitting(Kind::Disks, "disks", 25, &faults, &hits);
 }
 
 #[test]
@@ -95,7 +163,13 @@ fn everything_may_happen() {
     let processes = ["kill", "terminate", "pause", "wipe", "kill-all", "kill-everything", "roll"];
     let links = ["isolate", "disconnect", "deafen", "mute", "slow", "cut-link", "cut-one-way", "bad-links"];
     let machines = ["clock-ahead", "clock-behind", "slow-disk", "stuck-disk", "full-disk"];
-    holds("everything", 45, &[&processes[..], &links, &machines].concat(), &[]);
+    let hits: [(&[Fault], Target); 3] = [
+        (&[Fault::Kill, Fault::Terminate, Fault::Pause], Target::Financial),
+        (&[Fault::Kill, Fault::Pause, Fault::Isolate], Target::ProductMinority),
+        (&[Fault::KillAll], Target::CustomerGroup),
+    ];
+    let faults = [&processes[..], &links, &machines].concat();
+    holds_hitting(Kind::Everything, "everything", 45, &faults, &hits);
 }
 
 /// A machine that can't be sabotaged says nothing of the marketplace: no promise was broken, but the plan was not carried out.

@@ -83,6 +83,44 @@ fn promises_hold_while_frontends_and_product_nodes_are_killed() {
         operations += 1;
     }
     assert!(operations > 100 && operations >= report["availability"]["operations"].as_u64().unwrap());
+
+    let program = &report["program"];
+    let armed = program["armed"].as_bool().unwrap();
+    let again = report["again"].as_str().unwrap();
+    assert!(again.starts_with("cargo run") && again.contains(" -p chaos") && text.contains(again), "{again}");
+    assert_eq!(again.contains("--features sabotage"), armed);
+    assert_eq!(report["customer_nodes"], "spared");
+    a_kept_history_is_judged_again(&history);
+}
+
+/// As it is, with a price that nobody set, without its end, and not at all.
+fn a_kept_history_is_judged_again(history: &Path) {
+    let judge = |histories: &[&Path]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_chaos")).arg("check").args(histories).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = judge(&[history]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("Every promise was kept, as far as the history alone shows it"), "{said}");
+
+    let whole = std::fs::read_to_string(history).unwrap();
+    let spoiled = history.with_extension("spoiled");
+    let is_read = |line: &&str| line.contains("\"get_item\"") && line.contains("\"outcome\":\"ok\"");
+    let line = whole.lines().find(is_read).unwrap();
+    let mut event: Value = serde_json::from_str(line).unwrap();
+    event["result"]["price"] = "99999.99".into();
+    std::fs::write(&spoiled, whole.replace(line, &event.to_string())).unwrap();
+    let (code, said) = judge(&[history, &spoiled]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("A promise was broken") && said.contains("99999.99"), "{said}");
+
+    let cut = history.with_extension("cut");
+    std::fs::write(&cut, &whole[..whole.len() - 20]).unwrap();
+    assert_eq!(judge(&[history, &cut]).0, Some(2));
+    assert_eq!(judge(&[&spoiled, &cut]).0, Some(1));
+    std::fs::write(&cut, "").unwrap();
+    assert_eq!(judge(&[&cut]).0, Some(2), "there is nothing to check");
+    assert_eq!(judge(&[]).0, Some(2));
 }
 
 #[test]
@@ -156,6 +194,40 @@ fn a_run_that_is_told_to_stop_once_or_again_leaves_nothing_behind() {
     assert_eq!(code, Some(2), "{said}");
 }
 
+/// It says so, and no fault is inflicted on clients that do nothing any more.
+#[test]
+fn a_run_ends_when_there_are_operations_enough() {
+    let directory = tempfile::tempdir().unwrap();
+    let report = directory.path().join("report.json");
+    let seed = seed();
+    let run = ["run", "--plan", "replica-kill", "--seconds", "600", "--operations", "400", "--seed", &seed];
+    let output = chaos(&[&run[..], &["--json", report.to_str().unwrap()]].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("there were 400 operations, which is enough"), "{text}");
+    let report = json(&report);
+    assert!(report["cut_short"].as_str().unwrap().contains("there were 400 operations"), "{report:#}");
+    assert!(report["seconds"].as_f64().unwrap() < 60.0, "{text}");
+    // Whether a fault had come by then is chance.
+    let (ending, code) = (report["ending"].as_str().unwrap(), output.status.code());
+    assert!([("held", Some(0)), ("vacuous", Some(2))].contains(&(ending, code)), "{text}");
+}
+
+/// A disk that is full spoils the history and the reports, and not the verdict.
+#[test]
+fn a_run_of_which_nothing_can_be_kept_is_judged_nevertheless() {
+    let seed = seed();
+    let run = ["run", "--plan", "frontends", "--seconds", "4", "--seed", &seed];
+    let output = chaos(&[&run[..], &["--history", "/dev/full", "--json", "/dev/full"]].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(
+        text.contains("the history could not be written")
+            && text.contains("no acknowledged item, unit or price is lost"),
+        "{text}"
+    );
+    assert!(String::from_utf8_lossy(&output.stderr).contains("can't write /dev/full"));
+}
+
 #[test]
 fn what_can_not_be_run_is_told_with_status_2() {
     let directory = tempfile::tempdir().unwrap();
@@ -170,4 +242,9 @@ fn what_can_not_be_run_is_told_with_status_2() {
     );
     assert_eq!(chaos(&["run", "--seconds", "0"]).status.code(), Some(2));
     assert_eq!(chaos(&["run", "--plan", "nonsense"]).status.code(), Some(2));
+    // Before anything is started: what is found must have a place to go.
+    let unwritable = nothing.join("report.json");
+    let output = chaos(&["run", "--seconds", "1", "--json", unwritable.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty() && String::from_utf8_lossy(&output.stderr).contains("can't create"));
 }

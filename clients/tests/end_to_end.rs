@@ -181,7 +181,8 @@ async fn buys_in_a_shell(people: &People<'_>, item: &str) {
     let buy = shlex::try_join([&["buy"][..], &CARD].concat()).unwrap();
     let script = format!("search lamp\nadd {item}\n{}", format!("{buy}\n").repeat(SHELL_TRIES));
     let mut command = people.command("buyer", &["shell"]);
-    let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut shell =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = shell.stdin.take().unwrap();
     stdin.write_all(script.as_bytes()).await.unwrap();
     drop(stdin);

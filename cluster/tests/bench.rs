@@ -154,7 +154,8 @@ fn an_overload_tells_its_curve_and_whether_the_promise_is_kept() {
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert_eq!([&curve["verdict"]["verdict"], &curve["told"]["verdict"]], [verdict, told_at_once]);
     let [line, told_line] = [verdict, told_at_once].map(|it| format!("{}: ", it.replace('_', " ")));
-    let last: Vec<_> = said.lines().filter(|said| said.contains("judged: ") || said.contains("kept: ")).collect();
+    let last: Vec<_> =
+        said.lines().filter(|said| said.contains("judged: ") || said.contains("kept: ")).collect();
     assert!(last.len() == 2 && last[0].starts_with(&line) && last[1].starts_with(&told_line), "{said}");
     let file = |name: &str| std::fs::read_to_string(report.join(name)).unwrap();
     assert!(file("overload.md").contains(&line) && file("overload.md").contains("(overload.svg)"));

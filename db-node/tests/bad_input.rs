@@ -180,12 +180,14 @@ struct Introduction<'a> {
 
 impl Introduction<'_> {
     fn said(&self) -> [(&'static str, MetadataValue<Binary>); 3] {
-        let said = [("agora-cluster-bin", self.cluster), ("agora-from-bin", self.from), ("agora-to-bin", self.to)];
+        let said =
+            [("agora-cluster-bin", self.cluster), ("agora-from-bin", self.from), ("agora-to-bin", self.to)];
         said.map(|(key, value)| (key, MetadataValue::from_bytes(value.as_bytes())))
     }
 
     fn encoded(&self) -> Vec<(&'static str, String)> {
-        let text = |value: MetadataValue<Binary>| String::from_utf8(value.as_encoded_bytes().to_vec()).unwrap();
+        let text =
+            |value: MetadataValue<Binary>| String::from_utf8(value.as_encoded_bytes().to_vec()).unwrap();
         self.said().map(|(key, value)| (key, text(value))).into()
     }
 
@@ -198,7 +200,8 @@ impl Introduction<'_> {
 
 /// A client that asks this node and no other.
 fn only<S: Schema>(name: &str, address: SocketAddr) -> Database<S> {
-    Database::connect(vec![(name.into(), address)], Options { only_node: Some(0), ..Options::default() }).patient()
+    Database::connect(vec![(name.into(), address)], Options { only_node: Some(0), ..Options::default() })
+        .patient()
 }
 
 /// The checksum of each node's state; empty if it does not answer.

@@ -16,12 +16,9 @@ pub(super) fn check(readings: &Readings) -> Check {
             ReplicaState::Differ { detail } => {
                 check.require(false, || format!("{database} nodes differ: {detail}"), [])
             }
-            ReplicaState::Restless => {
-                check.require(
-                    false,
-                    || format!("the {database} nodes did not come to rest at one position"),
-                    [],
-                );
+            ReplicaState::Restless { detail } => {
+                let what = || format!("the {database} nodes did not come to rest at one position: {detail}");
+                check.require(false, what, []);
             }
         }
     }
@@ -43,6 +40,6 @@ mod tests {
         assert!(held(ReplicaState::Equal { told: 5, applied: 7 }));
         assert!(!held(ReplicaState::Equal { told: 4, applied: 7 }));
         assert!(!held(ReplicaState::Differ { detail: "at 7".into() }));
-        assert!(!held(ReplicaState::Restless));
+        assert!(!held(ReplicaState::Restless { detail: "at 7 and 8".into() }));
     }
 }

@@ -12,8 +12,17 @@ use crate::history::{Action, Answer, Event, Outcome};
 const IDLE_NS: u64 = 300_000_000_000;
 /// And at most this much longer.
 const LATE_NS: u64 = 30_000_000_000;
+/// Sessions that are served after so long are worth counting.
+const LONG_NS: u64 = 240_000_000_000;
 
 struct Session;
+
+/// How often a session was used after a long time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Idle {
+    served: u64,
+    ended: u64,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum State {
@@ -72,48 +81,68 @@ pub(super) fn check(history: &[Event]) -> Check {
         }
     }
     let mut parts: Parts<String, Op> = Parts::new();
+    let mut idle = Idle::default();
     for (session, events) in &mut events {
         events.sort_by_key(|(_, event)| event.start_ns);
-        let operations = operations(&mut check, *session, events);
+        let operations = operations(&mut check, &mut idle, *session, events);
         parts.insert(format!("session {session}"), operations);
     }
+    let Idle { served, ended } = idle;
+    check.note = Some(format!(
+        "after more than 4 minutes without use sessions were served {served} times; after more than 5.5 they had ended {ended} times"
+    ));
     check_parts(&mut check, &Session, history, &parts);
     check
 }
 
-fn operations(check: &mut Check, session: u32, events: &[(usize, &Event)]) -> Vec<Operation<Op>> {
+fn operations(
+    check: &mut Check,
+    idle: &mut Idle,
+    session: u32,
+    events: &[(usize, &Event)],
+) -> Vec<Operation<Op>> {
     let mut operations = Vec::new();
-    // When it was used last: at least, and at most.
-    let mut last: Option<(u64, u64)> = None;
+    // When it was used last, at least; and the use that ended last.
+    let mut last: Option<(u64, &Event)> = None;
     for (index, event) in events {
-        let end = event.end_ns.unwrap_or(event.start_ns);
-        let idle_at_most = last.map_or(0, |(at_least, _)| end.saturating_sub(at_least));
-        let idle_at_least = last.map_or(0, |(_, at_most)| event.start_ns.saturating_sub(at_most));
+        let idle_at_most = last.map_or(0, |(at_least, _)| end(event).saturating_sub(at_least));
+        let idle_at_least = last.map_or(0, |(_, last)| event.start_ns.saturating_sub(end(last)));
         let Some(op) = op(event) else { continue };
         match op {
             // It may have expired: nothing more can be said of it.
-            Op::Refused if idle_at_most >= IDLE_NS => break,
-            Op::Served if idle_at_least > IDLE_NS + LATE_NS => {
-                let idle = idle_at_least / 1_000_000_000;
-                let what = format!("session {session} was idle for {idle} s, and then was served");
-                check.violate(what, [*event]);
+            Op::Refused if idle_at_most >= IDLE_NS => {
+                idle.ended += u64::from(idle_at_least > IDLE_NS + LATE_NS);
                 break;
             }
+            Op::Served if idle_at_least > IDLE_NS + LATE_NS => {
+                let seconds = idle_at_least / 1_000_000_000;
+                let what = format!("session {session} was idle for {seconds} s, and then was served");
+                check.violate(what, last.map(|(_, last)| last).into_iter().chain([*event]));
+                break;
+            }
+            Op::Served => idle.served += u64::from(idle_at_least > LONG_NS),
             _ => {}
         }
-        let end_ns = (event.outcome != Outcome::Info).then_some(end);
+        let end_ns = (event.outcome != Outcome::Info).then_some(end(event));
         operations.push(Operation { op, index: *index, start_ns: event.start_ns, end_ns });
-        let (at_least, at_most) = last.unwrap_or_default();
-        last = Some((at_least.max(event.start_ns), at_most.max(end)));
+        last = Some(match last {
+            Some((at_least, last)) if end(last) > end(event) => (at_least.max(event.start_ns), last),
+            Some((at_least, _)) => (at_least.max(event.start_ns), *event),
+            None => (event.start_ns, *event),
+        });
     }
     operations
+}
+
+fn end(event: &Event) -> u64 {
+    event.end_ns.unwrap_or(event.start_ns)
 }
 
 fn op(event: &Event) -> Option<Op> {
     match (&event.action, &event.answer, event.outcome) {
         (Action::LoginBuyer | Action::LoginSeller, _, Outcome::Ok) => Some(Op::Opened),
         (Action::LoginBuyer | Action::LoginSeller, ..) => None,
-        (Action::LogoutBuyer, _, Outcome::Ok | Outcome::Info) => Some(Op::Ended),
+        (Action::LogoutBuyer | Action::LogoutSeller, _, Outcome::Ok | Outcome::Info) => Some(Op::Ended),
         (_, Answer::Refused { code }, _) if code == "invalid_session" => Some(Op::Refused),
         // Whoever is refused for another reason was let in.
         (_, _, Outcome::Ok) | (_, Answer::Refused { .. }, Outcome::Fail) => Some(Op::Served),
@@ -177,6 +206,41 @@ mod tests {
             })
         };
         assert_eq!((late(329 * SECOND).len(), late(331 * SECOND).len()), (0, 1));
+    }
+
+    #[test]
+    fn the_use_before_shows_that_a_session_was_served_late() {
+        let mut h = History::default();
+        h.login(1).ok();
+        h.get_item(1, item(1), 100).during(0, 1).ok();
+        h.get_item(1, item(2), 100).during(2, 9).ok();
+        h.get_item(1, item(3), 100).during(3, 4).ok();
+        h.get_item(1, item(4), 100).during(400 * SECOND, 401 * SECOND).ok();
+        let history = h.events();
+        let found = check(&history);
+        assert_eq!(found.violations[0].evidence, [history[2].clone(), history[4].clone()]);
+    }
+
+    #[test]
+    fn long_times_without_use_are_counted() {
+        let mut h = History::default();
+        h.login(1).ok();
+        h.get_item(1, item(1), 100).during(0, 1).ok();
+        h.get_item(1, item(1), 100).during(270 * SECOND, 271 * SECOND).ok();
+        h.get_item(1, item(1), 100).during(640 * SECOND, 641 * SECOND).fail_with("invalid_session");
+        let found = check(&h.events());
+        assert!(found.held());
+        let note = found.note.unwrap();
+        assert!(note.contains("served 1 times") && note.contains("ended 1 times"), "{note}");
+    }
+
+    #[test]
+    fn a_seller_s_session_ends_with_the_logout_too() {
+        let wrong = found(|h| {
+            h.logout_seller(1).ok();
+            h.get_item(1, item(1), 100).ok();
+        });
+        assert_eq!(wrong.len(), 1);
     }
 
     #[test]

@@ -166,6 +166,10 @@ impl History {
         self.cart(client, Action::LogoutBuyer, Answer::Nothing)
     }
 
+    pub fn logout_seller(&mut self, client: u32) -> Open<'_> {
+        self.open(client, Action::LogoutSeller, format!("seller:{client}"), Answer::Nothing)
+    }
+
     pub fn add_to_cart(&mut self, client: u32, id: ItemId, quantity: u32, after: &[(u64, u32)]) -> Open<'_> {
         let answer = self.shown(after);
         self.cart(client, Action::AddToCart(Units { item_id: id, quantity }), answer)

@@ -99,17 +99,23 @@ impl Injector {
         Injector { cluster, ready_within, network, timeline, hit, doomed }
     }
 
-    /// Carries out the plan until its end, and waits until all that it hit is ready again; or until told to stop, and undoes what it
-    /// did.
+    /// Carries out the plan until its end, or until it is enough, and waits until all that it hit is ready again; or until told to stop,
+    /// and undoes what it did.
     ///
     /// # Errors
     /// A process can't be steered, or does not get ready.
-    pub async fn carry_out(&self, plan: &Plan, stop: &CancellationToken) -> Result<(), InjectError> {
+    pub async fn carry_out(
+        &self,
+        plan: &Plan,
+        enough: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<(), InjectError> {
         let begin = Instant::now();
         let mut under_way = JoinSet::new();
         for step in &plan.steps {
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = enough.cancelled() => break,
                 () = sleep_until(begin + step.at) => {}
             }
             let (fault, target) = (step.fault, step.target.to_string());
@@ -121,7 +127,8 @@ impl Injector {
             }
             let patience = Instant::now() + if step.patient { PATIENCE } else { Duration::ZERO };
             let mut names = self.choose(step).await;
-            while names.is_empty() && Instant::now() < patience && !stop.is_cancelled() {
+            let go_on = || !stop.is_cancelled() && !enough.is_cancelled();
+            while names.is_empty() && Instant::now() < patience && go_on() {
                 sleep(SEARCH_PAUSE).await;
                 names = self.choose(step).await;
             }

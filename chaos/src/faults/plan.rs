@@ -1,9 +1,10 @@
 //! A plan of faults: what is done when, to whom, and for how long. Drawn from a seed alone, so the same seed gives the same
 //! plan. Which process it hits is decided when it happens, because leaders change.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use agora_process::Links;
+use agora_process::{Links, Role};
 use clap::ValueEnum;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -89,6 +90,8 @@ pub struct Plan {
     pub reach: Reach,
     /// What the links between customer nodes do to messages all the time.
     pub links: Links,
+    /// What belongs to the plan, and can't be done by this build or to this cluster.
+    pub impossible: BTreeSet<Fault>,
     /// The faults.
     pub steps: Vec<Step>,
 }
@@ -110,8 +113,9 @@ impl Plan {
     #[must_use]
     pub fn draw(kind: Kind, seed: u64, length: Duration, customer: CustomerNodes, reach: Reach) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let mut choices = choices(kind, customer);
-        choices.retain(|(fault, _)| reach == Reach::Everything || fault.is_of_process());
+        let (choices, impossible): (Vec<_>, Vec<_>) =
+            choices(kind, customer).into_iter().partition(|(fault, _)| is_possible(*fault, reach));
+        let impossible = impossible.into_iter().map(|(fault, _)| fault).collect();
         let mut steps = Vec::new();
         // However short it is, something happens.
         let mut at = Duration::from_millis(rng.random_range(PAUSE_MS)).min(length / 3);
@@ -126,7 +130,7 @@ impl Plan {
             at += Duration::from_millis(rng.random_range(PAUSE_MS));
         }
         let links = if reach == Reach::Everything { links(kind, seed) } else { Links::default() };
-        Plan { kind, seed, length, reach, links, steps }
+        Plan { kind, seed, length, reach, links, impossible, steps }
     }
 
     /// What the links between customer nodes do to messages all the time, in words; `None`: nothing.
@@ -140,6 +144,28 @@ impl Plan {
                 duplication * 100.0
             )
         })
+    }
+
+    /// What belongs to the plan and is not done, and why, in words; `None`: nothing.
+    #[must_use]
+    pub fn limits(&self) -> Option<String> {
+        let faults: Vec<String> = self.impossible.iter().map(Fault::to_string).collect();
+        let why = match self.reach {
+            Reach::Everything => {
+                "only a build for tests can do that (--features sabotage, without --release)"
+            }
+            Reach::Processes => "links and machines of a cluster that runs already are out of reach",
+        };
+        (!faults.is_empty()).then(|| format!("not in this run: {} ({why})", faults.join(", ")))
+    }
+
+    /// Whether it takes customer nodes down.
+    #[must_use]
+    pub fn customer_nodes(&self) -> CustomerNodes {
+        let takes_down = |step: &Step| {
+            step.fault.is_of_process() && step.target.role().is_none_or(|role| role == Role::Customer)
+        };
+        if self.steps.iter().any(takes_down) { CustomerNodes::Killed } else { CustomerNodes::Spared }
     }
 
     /// Whether it needs links that can be cut.
@@ -227,7 +253,7 @@ fn choices(kind: Kind, customer: CustomerNodes) -> Vec<(Fault, Target)> {
             let nodes = each(&[Isolate, Disconnect, Deafen, Mute, Slow], &NODES);
             let minorities = each(&[Isolate, Disconnect], &MINORITIES);
             let links = each(&[CutLink, CutLink, CutOneWay, CutOneWay], &LINKS);
-            let bad = if_armed(each(&[BadLinks], &[CustomerNode, CustomerGroup]));
+            let bad = each(&[BadLinks], &[CustomerNode, CustomerGroup]);
             [nodes, minorities, links, bad, each(&[Disconnect, Slow], &FRONTENDS)].concat()
         }
         Kind::Disks => {
@@ -235,29 +261,30 @@ fn choices(kind: Kind, customer: CustomerNodes) -> Vec<(Fault, Target)> {
             let directories = each(&[Wipe, Kill], &[ProductFollower, CustomerNode]);
             let power = each(&[KillEverything], &[Target::Everything]);
             let disks = each(&[SlowDisk, StuckDisk, FullDisk], &NODES);
-            [directories, groups, power, if_armed(disks)].concat()
+            [directories, groups, power, disks].concat()
         }
-        Kind::Clocks => if_armed(each(&[ClockAhead, ClockBehind], &NODES)),
+        Kind::Clocks => each(&[ClockAhead, ClockBehind], &NODES),
         Kind::Everything => [
             each(&[Kill, Terminate, Pause, Isolate, Disconnect, Deafen, Mute, Slow], &NODES),
-            each(&[Kill, Pause, Isolate], &MINORITIES),
-            each(&[Kill, Terminate, Pause, Disconnect], &FRONTENDS),
+            each(&[Kill, Pause, Isolate, Disconnect], &MINORITIES),
+            each(&[Kill, Terminate, Pause, Disconnect, Slow], &FRONTENDS),
             each(&[Wipe], &[ProductFollower, CustomerNode, ProductLeader, CustomerSequencer]),
             each(&[CutLink, CutOneWay], &LINKS),
             each(&[KillAll, Roll], &[ProductGroup, CustomerGroup]),
             each(&[Roll], &ALL_FRONTENDS),
             each(&[KillEverything], &[Target::Everything]),
             each(&[Kill, Terminate, Pause], &[Financial]),
-            if_armed(each(&[ClockAhead, ClockBehind, SlowDisk, StuckDisk, FullDisk], &NODES)),
-            if_armed(each(&[BadLinks], &[CustomerNode, CustomerGroup])),
+            each(&[ClockAhead, ClockBehind, SlowDisk, StuckDisk, FullDisk], &NODES),
+            each(&[BadLinks], &[CustomerNode, CustomerGroup]),
         ]
         .concat(),
     }
 }
 
-/// These, if the processes of this build can be sabotaged.
-fn if_armed(choices: Vec<(Fault, Target)>) -> Vec<(Fault, Target)> {
-    if agora_sabotage::ARMED { choices } else { Vec::new() }
+/// Whether this build can do it to a cluster of which so much can be reached.
+fn is_possible(fault: Fault, reach: Reach) -> bool {
+    let by_this_build = agora_sabotage::ARMED || fault.sabotage().is_none();
+    by_this_build && (reach == Reach::Everything || fault.is_of_process())
 }
 
 fn milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -266,8 +293,6 @@ fn milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Res
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -325,6 +350,49 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_tells_whether_it_takes_customer_nodes_down_whatever_was_asked_for() {
+        for (kind, taken_down) in [
+            (Kind::ReplicaKill, CustomerNodes::Spared),
+            (Kind::Partitions, CustomerNodes::Spared),
+            (Kind::Sequencers, CustomerNodes::Killed),
+            (Kind::Disks, CustomerNodes::Killed),
+            (Kind::Everything, CustomerNodes::Killed),
+        ] {
+            let plan = Plan::draw(kind, 1, MINUTE, CustomerNodes::Spared, Reach::Everything);
+            assert_eq!(plan.customer_nodes(), taken_down, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_plan_is_done_or_told_to_be_impossible() {
+        for kind in Kind::value_variants() {
+            for reach in [Reach::Everything, Reach::Processes] {
+                let plan = Plan::draw(*kind, 1, 60 * MINUTE, CustomerNodes::Killed, reach);
+                let mut told = plan.impossible.clone();
+                told.extend(plan.steps.iter().map(|step| step.fault));
+                let all: BTreeSet<Fault> =
+                    choices(*kind, CustomerNodes::Killed).into_iter().map(|(fault, _)| fault).collect();
+                assert_eq!(told, all, "{kind:?} {reach:?}");
+                let limits = plan.limits().unwrap_or_default();
+                assert!(plan.impossible.iter().all(|fault| limits.contains(&fault.to_string())), "{limits}");
+                assert_eq!(limits.is_empty(), plan.impossible.is_empty());
+            }
+        }
+        let disks = Plan::draw(Kind::Disks, 1, MINUTE, CustomerNodes::Killed, Reach::Everything);
+        assert_eq!(disks.limits().is_none(), agora_sabotage::ARMED);
+    }
+
+    #[test]
+    fn everything_does_all_that_any_other_plan_does() {
+        let all = choices(Kind::Everything, CustomerNodes::Killed);
+        for kind in Kind::value_variants() {
+            for choice in choices(*kind, CustomerNodes::Killed) {
+                assert!(all.contains(&choice), "{choice:?} of {kind:?}");
+            }
+        }
+    }
+
+    #[test]
     fn an_hour_of_everything_has_every_fault() {
         let plan = Plan::draw(Kind::Everything, 1, 60 * MINUTE, CustomerNodes::Killed, Reach::Everything);
         let faults: BTreeSet<Fault> = plan.steps.iter().map(|step| step.fault).collect();
@@ -339,8 +407,9 @@ mod tests {
                 let length = Duration::from_secs(seconds);
                 Plan::draw(*kind, seed, length, CustomerNodes::Killed, Reach::Everything)
             };
+            let faults = choices(*kind, CustomerNodes::Killed).into_iter().map(|(fault, _)| fault);
             let faults: BTreeSet<Fault> =
-                choices(*kind, CustomerNodes::Killed).into_iter().map(|(fault, _)| fault).collect();
+                faults.filter(|fault| is_possible(*fault, Reach::Everything)).collect();
             let plan = draw(30);
             let opening: Vec<&Step> = plan.steps.iter().take_while(|step| step.patient).collect();
             assert_eq!(opening.len(), faults.len(), "{seed} {kind:?}");

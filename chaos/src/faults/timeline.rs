@@ -148,6 +148,8 @@ pub struct Bar {
     pub fault: Fault,
     /// Whom it hit.
     pub process: String,
+    /// What that was at the moment.
+    pub part: String,
     /// When it began.
     pub from_ns: u64,
     /// When it was undone; the end of the run, if it was not.
@@ -156,15 +158,25 @@ pub struct Bar {
     pub ready_ns: u64,
 }
 
+impl fmt::Display for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Bar { fault, process, part, .. } = self;
+        let [from, undone, ready] =
+            [self.from_ns, self.undone_ns, self.ready_ns].map(|ns| Duration::from_nanos(ns).as_secs_f64());
+        write!(f, "{from:9.3} s  {process}, {part}, is {fault} until {undone:.3} s, ready at {ready:.3} s")
+    }
+}
+
 /// All faults of a timeline.
 #[must_use]
 pub fn bars(entries: &[Entry], end_ns: u64) -> Vec<Bar> {
     let mut bars: Vec<Bar> = Vec::new();
     for Entry { at_ns, happening } in entries {
         match happening {
-            Happening::Began { fault, process, .. } => bars.push(Bar {
+            Happening::Began { fault, process, part } => bars.push(Bar {
                 fault: *fault,
                 process: process.clone(),
+                part: part.clone(),
                 from_ns: *at_ns,
                 undone_ns: end_ns,
                 ready_ns: end_ns,

@@ -2,12 +2,12 @@
 
 use agora_clients::model::Vote;
 use agora_clients::{Cents, ItemId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::text;
 
 /// An operation and its argument. What it is about (an item, a cart) is the event's key.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", content = "arg", rename_all = "snake_case")]
 #[allow(missing_docs, reason = "each is the call of that name")]
 pub enum Action {
@@ -15,9 +15,11 @@ pub enum Action {
     CreateBuyer,
     LoginSeller,
     LoginBuyer,
+    LogoutSeller,
     LogoutBuyer,
     AddItem(Offer),
-    SetPrice(#[serde(with = "text")] Cents),
+    #[serde(with = "text")]
+    SetPrice(Cents),
     AddUnits(i64),
     RemoveItem,
     ListItems,
@@ -40,7 +42,7 @@ pub enum Action {
 }
 
 /// An item as it was put on sale.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     /// Unique in the run, but for units added to an equal item.
     pub name: String,
@@ -54,7 +56,7 @@ pub struct Offer {
 }
 
 /// So many units of an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Units {
     /// The item.
     #[serde(with = "text")]

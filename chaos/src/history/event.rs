@@ -1,13 +1,14 @@
 //! One operation of one client, from its beginning to its end.
 
-use serde::ser::{Error, SerializeStruct};
-use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde::de::Error as _;
+use serde::ser::{Error as _, SerializeStruct};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
 
 use super::{Action, Answer, ItemSeen};
 
 /// How an operation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It was done.
@@ -91,11 +92,114 @@ impl Serialize for Event {
     }
 }
 
+/// An event as its line has it.
+#[derive(Deserialize)]
+struct Line {
+    client: u32,
+    op: String,
+    key: String,
+    #[serde(default)]
+    arg: Value,
+    #[serde(default)]
+    result: Value,
+    outcome: Outcome,
+    start_ns: u64,
+    end_ns: Option<u64>,
+    session: Option<u32>,
+}
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Line { client, op, key, arg, result, outcome, start_ns, end_ns, session } =
+            Line::deserialize(deserializer)?;
+        let action = serde_json::from_value(json!({ "op": op, "arg": arg })).map_err(D::Error::custom)?;
+        let answer = Answer::read(&action, result).map_err(D::Error::custom)?;
+        Ok(Event { client, session, action, key, answer, outcome, start_ns, end_ns })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use agora_clients::{Cents, ItemId};
 
     use super::*;
+
+    fn each_action_with_an_answer() -> Vec<(Action, Answer)> {
+        use std::collections::BTreeMap;
+
+        use agora_clients::model::{
+            Feedback, PurchaseLine, Rating, RegisteredItem, SavedCart, UnitsOnSale, Vote,
+        };
+
+        use crate::history::{CartSeen, Offer, PurchaseSeen, Units};
+
+        let item_id = ItemId { category: 3, number: 17 };
+        let (units, user) = (Units { item_id, quantity: 2 }, Answer::User { user_id: 5 });
+        let offer = Offer { name: "lamp".into(), category: 3, price: Cents(1234), quantity: 9 };
+        let item = ItemSeen {
+            item_id,
+            name: "lamp".into(),
+            price: Cents(1234),
+            quantity: 9,
+            thumbs_up: 1,
+            thumbs_down: 2,
+        };
+        let rating = Rating { seller_id: 5, thumbs_up: 1, thumbs_down: 2, items_sold: 3 };
+        let cart = Answer::Cart(CartSeen { lines: BTreeMap::from([(item_id, 2)]), saved_version: 4 });
+        let line =
+            PurchaseLine { item_id, name: "lamp".into(), seller_id: 5, price: Cents(1234), quantity: 2 };
+        let purchase = PurchaseSeen { purchase_id: "p".into(), total: Cents(2468), lines: vec![line] };
+        let search = Action::SearchItems { category: Some(3), keywords: vec!["lamp".into()] };
+        vec![
+            (Action::CreateSeller, user.clone()),
+            (Action::CreateBuyer, user.clone()),
+            (Action::LoginSeller, user.clone()),
+            (Action::LoginBuyer, user),
+            (Action::LogoutSeller, Answer::Nothing),
+            (Action::LogoutBuyer, Answer::Nothing),
+            (
+                Action::AddItem(offer),
+                Answer::Registered(RegisteredItem { item_id, quantity: 9, merged: true }),
+            ),
+            (Action::SetPrice(Cents(1234)), Answer::Item(item.clone())),
+            (Action::AddUnits(-3), Answer::Units(UnitsOnSale { item_id, quantity: 6 })),
+            (Action::RemoveItem, Answer::Nothing),
+            (Action::ListItems, Answer::Items(vec![item.clone()])),
+            (Action::ListItems, Answer::Items(Vec::new())),
+            (Action::GetSellerRating, Answer::Rating(rating)),
+            (search, Answer::Items(vec![item.clone()])),
+            (Action::SearchItems { category: None, keywords: Vec::new() }, Answer::Items(Vec::new())),
+            (Action::GetItem, Answer::Item(item)),
+            (Action::AddToCart(units), cart.clone()),
+            (Action::RemoveFromCart(units), cart.clone()),
+            (Action::DisplayCart, cart),
+            (Action::SaveCart(None), Answer::Saved(SavedCart { saved_version: 4 })),
+            (Action::SaveCart(Some(3)), Answer::Saved(SavedCart { saved_version: 4 })),
+            (Action::ClearCart, Answer::Nothing),
+            (Action::MakePurchase(vec![units]), Answer::Purchase(purchase)),
+            (Action::GiveFeedback(Vote::Up), Answer::Feedback(Feedback { thumbs_up: 1, thumbs_down: 2 })),
+            (Action::ListPurchases, Answer::Purchases(vec!["p".into()])),
+            (Action::ListPurchases, Answer::Purchases(Vec::new())),
+        ]
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for (action, answer) in each_action_with_an_answer() {
+            let refused = Answer::Refused { code: "invalid_session".into() };
+            let none = Answer::None { error: "no one there".into() };
+            for (answer, outcome, end_ns, session) in [
+                (answer, Outcome::Ok, Some(9), Some(3)),
+                (refused, Outcome::Fail, Some(9), None),
+                (none, Outcome::Info, None, Some(3)),
+            ] {
+                let (action, key) = (action.clone(), "key".to_owned());
+                let event = Event { client: 7, session, action, key, answer, outcome, start_ns: 5, end_ns };
+                let line = serde_json::to_string(&event).unwrap();
+                assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");
+            }
+        }
+    }
 
     #[test]
     fn a_line_has_the_fields_that_readers_expect() {

@@ -4,10 +4,12 @@
 mod action;
 mod answer;
 mod event;
+mod kept;
 mod recorder;
 mod text;
 
 pub use action::{Action, Offer, Units};
 pub use answer::{Answer, CartSeen, ItemSeen, PurchaseSeen};
 pub use event::{Event, Outcome};
+pub use kept::{KeptError, read};
 pub use recorder::{EVENTS_MAX, Recorder};

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use agora_clients::Error;
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::{Event, Outcome};
 
-/// Most operations of a run. A workload ends early when it gets there, because checkers need them all in memory.
+/// Most operations of a run. A run ends early when it gets there, because checkers need them all in memory.
 pub const EVENTS_MAX: usize = 5_000_000;
 
 /// Kinds of errors that are told apart; there are far fewer.
@@ -22,6 +22,8 @@ const ERRORS_MAX: usize = 100;
 #[derive(Debug)]
 pub struct Recorder {
     origin: Instant,
+    most: usize,
+    full: CancellationToken,
     state: Mutex<State>,
     sessions: AtomicU32,
 }
@@ -44,17 +46,16 @@ pub(crate) struct Counts {
 }
 
 impl Recorder {
-    /// Writes to this file, if there is one.
-    ///
-    /// # Errors
-    /// The file can't be made.
-    pub fn new(origin: Instant, file: Option<&Path>) -> io::Result<Self> {
-        let file = file.map(File::create).transpose()?.map(BufWriter::new);
-        Ok(Recorder {
+    /// Takes down so many operations before no more should begin, and writes them to this file, if there is one.
+    #[must_use]
+    pub fn new(origin: Instant, most: usize, file: Option<File>) -> Self {
+        Recorder {
             origin,
-            state: Mutex::new(State { file, ..State::default() }),
+            most,
+            full: CancellationToken::new(),
+            state: Mutex::new(State { file: file.map(BufWriter::new), ..State::default() }),
             sessions: AtomicU32::new(0),
-        })
+        }
     }
 
     /// Nanoseconds since the beginning of the run.
@@ -77,6 +78,9 @@ impl Recorder {
             state.error = Some(error);
         }
         state.events.push(event);
+        if state.events.len() == self.most {
+            self.full.cancel();
+        }
     }
 
     /// A number for a session that was opened.
@@ -100,28 +104,21 @@ impl Recorder {
         self.state.lock().errors.clone()
     }
 
-    /// No more operations should begin.
-    pub fn is_full(&self) -> bool {
-        self.state.lock().events.len() >= EVENTS_MAX
+    /// Cancelled when no more operations should begin.
+    pub fn full(&self) -> &CancellationToken {
+        &self.full
     }
 
     pub(crate) fn counts(&self) -> Counts {
         self.state.lock().counts
     }
 
-    /// All operations in the order of their ends. The recorder is empty afterwards.
-    ///
-    /// # Errors
-    /// The file could not be written to the end.
-    pub fn finish(&self) -> io::Result<Vec<Event>> {
+    /// All operations in the order of their ends, and whether the file has them, too. The recorder is empty afterwards.
+    pub fn finish(&self) -> (Vec<Event>, io::Result<()>) {
         let mut state = self.state.lock();
-        if let Some(error) = state.error.take() {
-            return Err(error);
-        }
-        if let Some(mut file) = state.file.take() {
-            file.flush()?;
-        }
-        Ok(std::mem::take(&mut state.events))
+        let flushed = state.file.take().map_or(Ok(()), |mut file| file.flush());
+        let written = state.error.take().map_or(flushed, Err);
+        (std::mem::take(&mut state.events), written)
     }
 }
 

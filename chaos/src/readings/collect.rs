@@ -1,25 +1,27 @@
 //! Waits until the marketplace is quiet, and reads what there is: as any buyer and seller would, and the books besides.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agora_clients::model::Page;
 use agora_clients::{BuyerClient, SellerClient};
-use agora_cluster::{Checksums, Verdict, compare};
+use agora_cluster::{Checksums, ClusterStatus, Verdict, compare};
 use agora_db_client::{Database, Options, Product};
 use agora_process::Role;
 use agora_proto::product::{GetTotals, Query, query, response};
 use anyhow::{Context, bail};
 use tokio::time::{Instant, sleep};
 
-use super::{Books, Ledger, Readings, ReplicaReading, ReplicaState, SellerReading, Totals};
+use super::{Books, Ledger, Part, Readings, ReplicaReading, ReplicaState, SellerReading, Totals};
 use crate::history::{ItemSeen, PurchaseSeen};
 use crate::subject::Subject;
 use crate::workload::{PASSWORD, People, Place, client_options};
 
 /// A reservation may outlive its purchase by a minute; sweeps take a few seconds more.
 const RESERVATIONS_WITHIN: Duration = Duration::from_secs(90);
-/// How long replicas may take to come to rest at one position.
-const REST_WITHIN: Duration = Duration::from_secs(60);
+/// So often all is read again because something changed meanwhile.
+const TRIES: u32 = 5;
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(3);
 const ASK_EVERY: Duration = Duration::from_millis(250);
 const CALL_WITHIN: Duration = Duration::from_secs(20);
 
@@ -27,14 +29,16 @@ const CALL_WITHIN: Duration = Duration::from_secs(20);
 pub struct Collector {
     cluster: Subject,
     product: Database<Product>,
+    rest_within: Duration,
 }
 
 impl Collector {
-    /// One for this cluster.
+    /// One for this cluster, whose replicas may take so long to come to rest at one position.
     #[must_use]
-    pub fn new(cluster: Subject) -> Self {
+    pub fn new(cluster: Subject, rest_within: Duration) -> Self {
         let nodes = cluster.file().product.iter().map(|node| (node.name.clone(), node.address)).collect();
-        Collector { cluster, product: Database::connect(nodes, Options::default()).patient() }
+        let product = Database::connect(nodes, Options::default()).patient();
+        Collector { cluster, product, rest_within }
     }
 
     /// Waits until no purchase holds stock any more. Whether that came to pass shows in the totals.
@@ -57,28 +61,49 @@ impl Collector {
         Ok(Books { totals: self.totals().await?, ledger: self.ledger().await? })
     }
 
-    /// Reads everything.
-    ///
-    /// # Errors
-    /// Something can't be read.
-    pub async fn read(&self, place: &Place, people: &People) -> anyhow::Result<Readings> {
-        let Books { totals, ledger } = self.books().await?;
-        let mut readings = Readings { totals, ledger, ..Readings::default() };
-        for seller in &people.sellers {
-            let reading = seller_reading(place, &seller.username).await;
-            let reading = reading.with_context(|| format!("can't read what {} has", seller.username))?;
-            readings.sellers.insert(seller.user_id, reading);
-        }
-        for buyer in &people.buyers {
-            let purchases = purchases(place, &buyer.username).await;
-            let purchases =
-                purchases.with_context(|| format!("can't read what {} bought", buyer.username))?;
-            readings.purchases.insert(buyer.user_id, purchases);
-        }
+    /// Reads what can be read, once no purchase holds stock any more.
+    pub async fn read(&self, place: &Place, people: &People) -> Readings {
+        let mut readings = match self.settle().await {
+            Ok(()) => self.read_at_rest(place, people).await,
+            Err(error) => {
+                let mut readings = Readings::default();
+                readings.miss(Part::Books, format!("{error:#}"));
+                self.read_accounts(place, people, &mut readings).await;
+                readings
+            }
+        };
         for role in [Role::Customer, Role::Product] {
             readings.replicas.push(self.replicas(role).await);
         }
-        Ok(readings)
+        readings
+    }
+
+    /// Books and accounts of one moment: what clients gave up waiting for may come about while they are read.
+    async fn read_at_rest(&self, place: &Place, people: &People) -> Readings {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let before = self.books().await;
+            let mut readings = Readings::default();
+            self.read_accounts(place, people, &mut readings).await;
+            match (before, self.books().await) {
+                (Ok(before), Ok(now)) if before == now || tries == TRIES => {
+                    (readings.totals, readings.ledger) = (now.totals, now.ledger);
+                    return readings;
+                }
+                (Ok(_), Ok(_)) => sleep(TRY_AGAIN_AFTER).await,
+                (Err(error), _) | (_, Err(error)) => {
+                    readings.miss(Part::Books, format!("{error:#}"));
+                    return readings;
+                }
+            }
+        }
+    }
+
+    async fn read_accounts(&self, place: &Place, people: &People, readings: &mut Readings) {
+        if let Err(error) = accounts(place, people, readings).await {
+            readings.miss(Part::Accounts, format!("{error:#}"));
+        }
     }
 
     async fn totals(&self) -> anyhow::Result<Totals> {
@@ -109,21 +134,55 @@ impl Collector {
     async fn replicas(&self, role: Role) -> ReplicaReading {
         let file = self.cluster.file();
         let nodes = if role == Role::Customer { file.customer.len() } else { file.product.len() };
-        let give_up = Instant::now() + REST_WITHIN;
+        let give_up = Instant::now() + self.rest_within;
         let state = loop {
-            let status = self.cluster.status(Checksums::Compute).await;
-            let verdict = status.map_or(Verdict::Silent, |status| compare(&status, role));
-            match verdict {
+            let status = self.cluster.status(Checksums::Compute).await.ok();
+            let detail = || status.as_ref().map_or_else(|| "nobody answers".into(), |it| positions(it, role));
+            match status.as_ref().map_or(Verdict::Silent, |status| compare(status, role)) {
                 Verdict::Agree { nodes: told, applied, .. } if told == nodes => {
                     break ReplicaState::Equal { told, applied };
                 }
-                Verdict::Differ { detail } => break ReplicaState::Differ { detail },
-                _ if Instant::now() >= give_up => break ReplicaState::Restless,
+                Verdict::Differ { .. } => break ReplicaState::Differ { detail: detail() },
+                Verdict::Agree { nodes: told, applied, .. } if Instant::now() >= give_up => {
+                    break ReplicaState::Equal { told, applied };
+                }
+                _ if Instant::now() >= give_up => break ReplicaState::Restless { detail: detail() },
                 _ => sleep(ASK_EVERY).await,
             }
         };
         ReplicaReading { database: role.to_string(), nodes, state }
     }
+}
+
+/// Which nodes of a group hold the same, and at which positions.
+fn positions(status: &ClusterStatus, role: Role) -> String {
+    let mut groups: BTreeMap<(Option<u64>, Option<&str>), Vec<&str>> = BTreeMap::new();
+    for node in status.processes.iter().filter(|node| node.role == role) {
+        groups.entry((node.applied, node.checksum.as_deref())).or_default().push(&node.name);
+    }
+    let tell = |((applied, checksum), names): ((Option<u64>, Option<&str>), Vec<&str>)| {
+        let names = names.join(", ");
+        match (applied, checksum) {
+            (Some(applied), Some(checksum)) => format!("{names}: {checksum} at {applied}"),
+            _ => format!("{names}: no answer"),
+        }
+    };
+    groups.into_iter().map(tell).collect::<Vec<_>>().join("; ")
+}
+
+/// All accounts, or those before the first that can't be read.
+async fn accounts(place: &Place, people: &People, readings: &mut Readings) -> anyhow::Result<()> {
+    for seller in &people.sellers {
+        let reading = seller_reading(place, &seller.username).await;
+        let reading = reading.with_context(|| format!("can't read what {} has", seller.username))?;
+        readings.sellers.insert(seller.user_id, reading);
+    }
+    for buyer in &people.buyers {
+        let purchases = purchases(place, &buyer.username).await;
+        let purchases = purchases.with_context(|| format!("can't read what {} bought", buyer.username))?;
+        readings.purchases.insert(buyer.user_id, purchases);
+    }
+    Ok(())
 }
 
 async fn seller_reading(place: &Place, username: &str) -> anyhow::Result<SellerReading> {
@@ -154,5 +213,28 @@ async fn purchases(place: &Place, username: &str) -> anyhow::Result<Vec<Purchase
             Some(cursor) => page.cursor = Some(cursor),
             None => return Ok(purchases),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agora_cluster::ProcessStatus;
+
+    use super::*;
+
+    #[test]
+    fn who_holds_what_is_told_of_all_nodes() {
+        let node = |(name, told): (&str, Option<(u64, &str)>)| {
+            let mut node = ProcessStatus::new(name, Role::Product, ([127, 0, 0, 1], 1).into());
+            (node.applied, node.checksum) = told.map(|(at, sum)| (at, sum.to_owned())).unzip();
+            node
+        };
+        let processes = [("a", Some((8, "x"))), ("b", Some((8, "y"))), ("c", Some((8, "x"))), ("d", None)];
+        let status = ClusterStatus {
+            cluster: "test".into(),
+            data: "data".into(),
+            processes: processes.into_iter().map(node).collect(),
+        };
+        assert_eq!(positions(&status, Role::Product), "d: no answer; a, c: x at 8; b: y at 8");
     }
 }

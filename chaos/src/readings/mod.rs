@@ -3,6 +3,7 @@
 mod collect;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use agora_clients::model::Rating;
 use serde::Serialize;
@@ -26,15 +27,65 @@ pub struct Readings {
     pub purchases: BTreeMap<u64, Vec<PurchaseSeen>>,
     /// What the replicas say.
     pub replicas: Vec<ReplicaReading>,
+    /// What could not be read.
+    pub unread: Vec<Unread>,
+}
+
+/// A part of the final state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The books of the product database and of the financial service.
+    Books,
+    /// What sellers have and what buyers bought.
+    Accounts,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Part::Books => "the books",
+            Part::Accounts => "what sellers have and buyers bought",
+        })
+    }
+}
+
+/// Something that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unread {
+    /// What.
+    pub part: Part,
+    /// Why not.
+    pub why: String,
 }
 
 impl Readings {
-    /// With the books since they were read before. None if something has gone that was there: then others were at work.
+    /// Whether this part could be read.
     #[must_use]
-    pub fn since(self, before: &Books) -> Option<Self> {
+    pub fn has(&self, part: Part) -> bool {
+        self.unread.iter().all(|unread| unread.part != part)
+    }
+
+    fn miss(&mut self, part: Part, why: String) {
+        self.unread.push(Unread { part, why });
+    }
+
+    /// With the books since they were read before. If something has gone that was there, then others were at work, and the books tell
+    /// nothing.
+    #[must_use]
+    pub fn since(mut self, before: &Books) -> Self {
         let now = Books { totals: self.totals, ledger: self.ledger };
-        let Books { totals, ledger } = now.since(before)?;
-        Some(Readings { totals, ledger, ..self })
+        match now.since(before) {
+            Some(Books { totals, ledger }) => (self.totals, self.ledger) = (totals, ledger),
+            None if self.has(Part::Books) => {
+                self.miss(
+                    Part::Books,
+                    "others used the marketplace meanwhile: its books tell nothing".into(),
+                );
+            }
+            None => {}
+        }
+        self
     }
 }
 
@@ -148,7 +199,10 @@ pub enum ReplicaState {
         detail: String,
     },
     /// They did not come to rest at one position in time.
-    Restless,
+    Restless {
+        /// Where each of them was.
+        detail: String,
+    },
 }
 
 #[cfg(test)]
@@ -165,5 +219,13 @@ mod tests {
         assert_eq!((since.totals.units_listed, since.ledger.approved.cents), (2, 200));
         assert_eq!(books(4, 300).since(&books(5, 100)), None);
         assert_eq!(books(7, 99).since(&books(5, 100)), None);
+    }
+
+    #[test]
+    fn only_the_books_are_spoiled_by_others() {
+        let before = Books { totals: Totals { items: 1, ..Totals::default() }, ..Books::default() };
+        let readings = Readings::default().since(&before);
+        assert!(!readings.has(Part::Books) && readings.has(Part::Accounts));
+        assert!(Readings::default().since(&Books::default()).unread.is_empty());
     }
 }

@@ -23,7 +23,13 @@ pub struct Availability {
     pub failed: u64,
     /// With an unknown outcome.
     pub unknown: u64,
-    /// The share of operations that were answered within 100 ms, 1 s, ever.
+    /// The share of operations that were done within 100 ms, 1 s, ever.
+    pub succeeded_within_100_ms: f64,
+    /// See above.
+    pub succeeded_within_1_s: f64,
+    /// See above.
+    pub succeeded: f64,
+    /// The same of those that were answered: done, or refused by a rule of the marketplace.
     pub answered_within_100_ms: f64,
     /// See above.
     pub answered_within_1_s: f64,
@@ -57,6 +63,12 @@ pub struct FaultGap {
     pub whom: &'static str,
     /// How often it was inflicted.
     pub times: usize,
+    /// When it was first and when it was last, in seconds from the beginning.
+    pub first_s: f64,
+    /// See above.
+    pub last_s: f64,
+    /// The longest time, in seconds, from when it was undone until the process was ready again.
+    pub longest_recovery_s: f64,
     /// How long, by kind of operation; only those kinds of which there were any.
     pub ms: BTreeMap<&'static str, f64>,
 }
@@ -82,6 +94,22 @@ const FINANCIAL: &str = "financial";
 /// How long after a fault was undone a gap still counts as its doing.
 const AFTERMATH_NS: u64 = 2_000 * MILLISECOND_NS;
 
+/// How many operations came to something, and how soon.
+#[derive(Default)]
+struct Soon {
+    in_100_ms: u64,
+    in_1_s: u64,
+    ever: u64,
+}
+
+impl Soon {
+    fn add(&mut self, took_ns: u64) {
+        self.in_100_ms += u64::from(took_ns <= 100 * MILLISECOND_NS);
+        self.in_1_s += u64::from(took_ns <= 1_000 * MILLISECOND_NS);
+        self.ever += 1;
+    }
+}
+
 impl Availability {
     /// Figures of the operations that began in this span of the history's clock.
     #[must_use]
@@ -89,18 +117,23 @@ impl Availability {
         let within = |event: &&Event| (from_ns..to_ns).contains(&event.start_ns);
         let events: Vec<&Event> = history.iter().filter(within).collect();
         let mut figures = Availability { operations: events.len() as u64, ..Availability::default() };
-        let (mut in_100_ms, mut in_1_s, mut answered) = (0_u64, 0_u64, 0_u64);
+        let (mut answered, mut succeeded) = (Soon::default(), Soon::default());
         for event in &events {
-            let took = event.end_ns.map_or(u64::MAX, |end| end.saturating_sub(event.start_ns));
-            let is_answer = figures.count(event);
-            answered += u64::from(is_answer);
-            in_100_ms += u64::from(is_answer && took <= 100 * MILLISECOND_NS);
-            in_1_s += u64::from(is_answer && took <= 1_000 * MILLISECOND_NS);
+            let took_ns = event.end_ns.map_or(u64::MAX, |end| end.saturating_sub(event.start_ns));
+            if figures.count(event) {
+                answered.add(took_ns);
+            }
+            if event.is_ok() {
+                succeeded.add(took_ns);
+            }
         }
         let share = |count: u64| if events.is_empty() { 0.0 } else { count as f64 / events.len() as f64 };
-        figures.answered_within_100_ms = share(in_100_ms);
-        figures.answered_within_1_s = share(in_1_s);
-        figures.answered = share(answered);
+        figures.succeeded_within_100_ms = share(succeeded.in_100_ms);
+        figures.succeeded_within_1_s = share(succeeded.in_1_s);
+        figures.succeeded = share(succeeded.ever);
+        figures.answered_within_100_ms = share(answered.in_100_ms);
+        figures.answered_within_1_s = share(answered.in_1_s);
+        figures.answered = share(answered.ever);
         figures.longest_gaps =
             KINDS.iter().map(|kind| gap(kind.name, &successes(&events, *kind, from_ns, to_ns))).collect();
         figures.gaps_by_fault = gaps_by_fault(&events, bars, from_ns, to_ns);
@@ -134,8 +167,20 @@ fn is_product_write(action: &Action) -> bool {
 }
 
 fn is_customer_write(action: &Action) -> bool {
-    use Action::{AddToCart, ClearCart, LoginBuyer, LogoutBuyer, RemoveFromCart, SaveCart};
-    matches!(action, AddToCart(_) | RemoveFromCart(_) | SaveCart(_) | ClearCart | LoginBuyer | LogoutBuyer)
+    use Action::{
+        AddToCart, ClearCart, LoginBuyer, LoginSeller, LogoutBuyer, LogoutSeller, RemoveFromCart, SaveCart,
+    };
+    matches!(
+        action,
+        AddToCart(_)
+            | RemoveFromCart(_)
+            | SaveCart(_)
+            | ClearCart
+            | LoginBuyer
+            | LogoutBuyer
+            | LoginSeller
+            | LogoutSeller
+    )
 }
 
 /// When operations of a kind succeeded, from the beginning to the end, which count as such.
@@ -157,9 +202,21 @@ fn gaps_by_fault(events: &[&Event], bars: &[Bar], from_ns: u64, to_ns: u64) -> V
     // What is done when the clients have stopped keeps nobody waiting.
     for bar in bars.iter().filter(|bar| bar.from_ns < to_ns) {
         let whom = if bar.process == FINANCIAL { "the financial service" } else { "a process" };
-        let none = || FaultGap { fault: bar.fault, whom, times: 0, ms: BTreeMap::new() };
+        let from_s = bar.from_ns as f64 / 1e9;
+        let none = || FaultGap {
+            fault: bar.fault,
+            whom,
+            times: 0,
+            first_s: from_s,
+            last_s: from_s,
+            longest_recovery_s: 0.0,
+            ms: BTreeMap::new(),
+        };
         let gap = gaps.entry((bar.fault, whom)).or_insert_with(none);
         gap.times += 1;
+        gap.last_s = from_s;
+        let recovery_s = bar.ready_ns.saturating_sub(bar.undone_ns) as f64 / 1e9;
+        gap.longest_recovery_s = gap.longest_recovery_s.max(recovery_s);
         let until = bar.ready_ns.saturating_add(AFTERMATH_NS);
         for (kind, ends) in &ends {
             // The pairs of successes that have some of the fault between them.
@@ -216,13 +273,17 @@ mod tests {
             (figures.answered_within_100_ms, figures.answered_within_1_s, figures.answered),
             (0.25, 0.5, 0.75)
         );
+        assert_eq!(
+            (figures.succeeded_within_100_ms, figures.succeeded_within_1_s, figures.succeeded),
+            (0.25, 0.25, 0.5)
+        );
         assert_eq!(figures.longest_gaps[0], Gap { of: "any operation", ms: 2_590.0, at_s: 0.01 });
         assert_eq!(figures.errors.keys().collect::<Vec<_>>(), ["item_not_found", "no one there"]);
     }
 
     fn bar(fault: Fault, process: &str, from_ms: u64, ready_ms: u64) -> Bar {
         let (from_ns, ready_ns) = (from_ms * MILLISECOND_NS, ready_ms * MILLISECOND_NS);
-        Bar { fault, process: process.into(), from_ns, undone_ns: ready_ns, ready_ns }
+        Bar { fault, process: process.into(), part: "a part".into(), from_ns, undone_ns: ready_ns, ready_ns }
     }
 
     #[test]
@@ -239,6 +300,8 @@ mod tests {
         let gaps: Vec<(Fault, usize, f64)> =
             figures.gaps_by_fault.iter().map(|gap| (gap.fault, gap.times, gap.ms["any operation"])).collect();
         assert_eq!(gaps, [(Fault::Kill, 1, 8_000.0), (Fault::Pause, 2, 100.0)]);
+        let pause = &figures.gaps_by_fault[1];
+        assert_eq!((pause.first_s, pause.last_s), (9.05, 9.07));
     }
 
     #[test]

@@ -8,7 +8,9 @@ use crate::faults::{Bar, Entry, Fault, Happening};
 
 /// How wide the course of a run is: so much, or more if there would be less than so much for a second.
 const WIDTH_MIN: f64 = 1040.0;
-const SECOND_WIDTH_MIN: f64 = 1.0;
+const SECOND_WIDTH_MIN: f64 = 3.0;
+/// More than that nobody scrolls, and browsers do not like to draw.
+const WIDTH_MAX: f64 = 30_000.0;
 /// Names stand beside it, and stay when it is scrolled.
 const NAMES_WIDTH: f64 = 130.0;
 /// The legend has to do without scrolling.
@@ -20,8 +22,6 @@ const TICK_WIDTH_MIN: f64 = 55.0;
 const ROW: f64 = 16.0;
 const CHART: f64 = 120.0;
 const GAP: f64 = 14.0;
-/// With more bars than this there is no room to point at one, and what it is called would be most of the page.
-const NAMED_BARS_MAX: usize = 500;
 /// Colours of nodes, by their numbers.
 const NODES: [&str; 6] = ["#4e79a7", "#f28e2b", "#59a14f", "#b07aa1", "#edc948", "#9c755f"];
 
@@ -195,7 +195,7 @@ impl Picture<'_> {
     }
 
     fn width(&self) -> f64 {
-        (self.end_ns as f64 / 1e9 * SECOND_WIDTH_MIN).max(WIDTH_MIN)
+        (self.end_ns as f64 / 1e9 * SECOND_WIDTH_MIN).clamp(WIDTH_MIN, WIDTH_MAX)
     }
 
     fn x(&self, at_ns: u64) -> f64 {
@@ -213,30 +213,20 @@ impl Picture<'_> {
         let (x, width) = (self.x(from_ns), (self.x(to_ns) - self.x(from_ns)).max(1.5));
         let _ = write!(
             svg,
-            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" {style}"
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" {style}>\
+             <title>{}</title></rect>",
+            escaped(title)
         );
-        if self.bars.len() > NAMED_BARS_MAX {
-            svg.push_str("/>");
-        } else {
-            let _ = write!(svg, "><title>{}</title></rect>", escaped(title));
-        }
     }
 
     /// In full colour until it was undone, lighter until the process was ready.
     fn bar(&self, svg: &mut String, y: f64, bar: &Bar) {
-        let seconds = |ns: u64| ns as f64 / 1e9;
-        let title = format!(
-            "{} is {}: {:.2} s to {:.2} s, ready at {:.2} s",
-            bar.process,
-            bar.fault,
-            seconds(bar.from_ns),
-            seconds(bar.undone_ns),
-            seconds(bar.ready_ns)
-        );
+        let title = bar.to_string();
+        let title = title.trim_start();
         let fill = fill(bar.fault);
         let (full, light) = (format!("fill=\"{fill}\""), format!("fill=\"{fill}\" opacity=\"0.35\""));
-        self.rect(svg, (bar.undone_ns, bar.ready_ns), (y + 1.0, ROW - 3.0), &light, &title);
-        self.rect(svg, (bar.from_ns, bar.undone_ns), (y + 1.0, ROW - 3.0), &full, &title);
+        self.rect(svg, (bar.undone_ns, bar.ready_ns), (y + 1.0, ROW - 3.0), &light, title);
+        self.rect(svg, (bar.from_ns, bar.undone_ns), (y + 1.0, ROW - 3.0), &full, title);
     }
 
     fn leaders(&self, svg: &mut String, y: f64, wanted: &str) {
@@ -376,7 +366,14 @@ mod tests {
     }
 
     fn bar(fault: Fault) -> Bar {
-        Bar { fault, process: "product-1".into(), from_ns: 0, undone_ns: 1, ready_ns: 2 }
+        Bar {
+            fault,
+            process: "product-1".into(),
+            part: "the product leader".into(),
+            from_ns: 0,
+            undone_ns: 1,
+            ready_ns: 2,
+        }
     }
 
     #[test]

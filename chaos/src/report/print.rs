@@ -28,6 +28,12 @@ pub fn print(report: &Report) {
         availability.unknown
     );
     say!(
+        "  succeeded within 100 ms: {:.2} %, within 1 s: {:.2} %, at all: {:.2} %",
+        availability.succeeded_within_100_ms * 100.0,
+        availability.succeeded_within_1_s * 100.0,
+        availability.succeeded * 100.0
+    );
+    say!(
         "  answered within 100 ms: {:.2} %, within 1 s: {:.2} %, at all: {:.2} %",
         availability.answered_within_100_ms * 100.0,
         availability.answered_within_1_s * 100.0,
@@ -45,14 +51,23 @@ pub fn print(report: &Report) {
     for (error, count) in &report.call_errors {
         say!("    {count} × {error}");
     }
-    say!("{}", table(&report.checks));
-    for check in &report.checks {
+    print_checks(&report.checks);
+    for caveat in report.caveats() {
+        say!("Note: {caveat}");
+    }
+    say!("{}. Seed {}. Again: {}", report.ending.tell(), report.plan.seed, report.again);
+    say!("({})", report.program);
+}
+
+/// Prints what was checked, and what was found with its evidence.
+pub fn print_checks(checks: &[Check]) {
+    say!("{}", table(checks));
+    for check in checks {
         violations(check);
+        if let Some(note) = &check.note {
+            say!("{}: {note}", check.name);
+        }
     }
-    if let Some(failure) = &report.failure {
-        say!("Chaos itself failed: {failure}");
-    }
-    say!("{}. Seed {}. Again: {}", report.ending.tell(), report.plan.seed, report.again());
 }
 
 /// Faults, and the longest time without a success of each kind.

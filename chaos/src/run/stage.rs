@@ -86,7 +86,7 @@ impl Stage {
     pub async fn running(data: &Path) -> anyhow::Result<Stage> {
         let cluster = Subject::Running(RunningCluster::find(data).await?);
         cluster.wait_ready(READY_WITHIN).await.context("the cluster is not well")?;
-        let collector = Collector::new(cluster.clone());
+        let collector = Collector::new(cluster.clone(), READY_WITHIN);
         collector.settle().await?;
         let before = collector.books().await?;
         // Names must not have been taken by an earlier run, with whatever seed.

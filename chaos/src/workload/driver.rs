@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agora_clients::Error;
 use agora_clients::model::Session;
+use agora_clients::{Error, Failure};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,8 @@ pub(super) struct Driver {
     pub session: Option<u32>,
     recorder: Arc<Recorder>,
     pause_max: Duration,
+    /// Nobody waits for answers any more.
+    give_up: CancellationToken,
 }
 
 /// What became of an operation.
@@ -66,10 +68,16 @@ impl<T> Done<T> {
 }
 
 impl Driver {
-    pub fn new(client: u32, seed: u64, recorder: Arc<Recorder>, pause_max: Duration) -> Self {
+    pub fn new(
+        client: u32,
+        seed: u64,
+        recorder: Arc<Recorder>,
+        pause_max: Duration,
+        give_up: CancellationToken,
+    ) -> Self {
         // Each client has a stream of its own, so that one more client changes nobody else's choices.
         let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(u64::from(client));
-        Driver { client, rng: StdRng::seed_from_u64(seed), session: None, recorder, pause_max }
+        Driver { client, rng: StdRng::seed_from_u64(seed), session: None, recorder, pause_max, give_up }
     }
 
     /// A number below this one.
@@ -82,7 +90,7 @@ impl Driver {
         let pause = self.pause_max.mul_f64(self.rng.random::<f64>());
         tokio::select! {
             () = stop.cancelled() => false,
-            () = tokio::time::sleep(pause) => !stop.is_cancelled() && !self.recorder.is_full(),
+            () = tokio::time::sleep(pause) => !stop.is_cancelled() && !self.recorder.full().is_cancelled(),
         }
     }
 
@@ -95,7 +103,10 @@ impl Driver {
         answer: impl FnOnce(&T) -> Answer,
     ) -> Option<T> {
         let start_ns = self.recorder.now_ns();
-        let result = call.await;
+        let result = match self.give_up.run_until_cancelled(call).await {
+            Some(result) => result,
+            None => Err(gave_up(1, None)),
+        };
         self.count(&result);
         let answer = match &result {
             Ok(result) => answer(result),
@@ -141,9 +152,15 @@ impl Driver {
     ) -> Repeated<T> {
         let give_up = Instant::now() + PATIENCE;
         let idempotency_key = uuid::Uuid::new_v4().to_string();
-        let mut unknown = false;
+        let (mut unknown, mut attempts) = (false, 0);
         let result = loop {
-            let result = call(idempotency_key.clone()).await;
+            attempts += 1;
+            let called = self.give_up.run_until_cancelled(call(idempotency_key.clone())).await;
+            let Some(result) = called else {
+                // It may be done by now, or yet.
+                unknown = true;
+                break Err(gave_up(attempts, Some(idempotency_key)));
+            };
             self.count(&result);
             unknown = match &result {
                 Err(error) if error.is_the_one_answer() => false,
@@ -155,7 +172,7 @@ impl Driver {
             if !open || Instant::now() >= give_up {
                 break result;
             }
-            tokio::time::sleep(PAUSE).await;
+            self.give_up.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
         };
         Repeated { unknown: unknown && result.is_err(), result }
     }
@@ -177,7 +194,9 @@ impl Driver {
 
     /// A refusal is an answer, unless nobody knows what became of the call.
     fn count<T>(&self, result: &Result<T, Error>) {
+        // That nobody waited for an answer does not say that there would have been none.
         if let Err(error) = result
+            && !self.give_up.is_cancelled()
             && (error.code().is_none() || error.may_have_happened())
         {
             self.recorder.add_error(error);
@@ -189,6 +208,12 @@ impl Driver {
         let Driver { client, session, .. } = *self;
         self.recorder.add(Event { client, session, action, key, answer, outcome, start_ns, end_ns });
     }
+}
+
+/// What a call comes to that is under way when nobody waits any more.
+fn gave_up(attempts: u32, key: Option<String>) -> Error {
+    let reason = "the run ended before the answer".to_owned();
+    Error::OutcomeUnknown(Failure { reason, attempts, elapsed: Duration::ZERO, key })
 }
 
 fn no(error: &Error) -> Answer {

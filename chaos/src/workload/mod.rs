@@ -5,6 +5,7 @@
 
 mod account;
 mod driver;
+mod idler;
 mod market;
 mod names;
 mod rivals;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::history::Recorder;
 use driver::Driver;
+use idler::{Idler, Idles};
 use market::Market;
 
 pub use names::PASSWORD;
@@ -36,8 +38,19 @@ pub struct Size {
     pub savers: u32,
     /// Clients who share a seller's and a buyer's account and change the same things at the same time.
     pub rivals: u32,
+    /// Whether there is time for some who do nothing for minutes.
+    pub idlers: Idlers,
     /// The longest pause between two calls of a client.
     pub pause_max: Duration,
+}
+
+/// Whether sessions are left idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idlers {
+    /// All are in use all the time.
+    None,
+    /// A few are left for minutes.
+    Some,
 }
 
 /// Where the workload happens.
@@ -85,6 +98,8 @@ pub struct Workload {
     shoppers: Vec<shopper::Shopper>,
     savers: Vec<saver::Saver>,
     rivals: rivals::Rivals,
+    idlers: Vec<Idler>,
+    give_up: CancellationToken,
 }
 
 impl Workload {
@@ -95,14 +110,18 @@ impl Workload {
     pub async fn set_up(place: &Place, size: &Size, recorder: &Arc<Recorder>) -> anyhow::Result<Self> {
         let market = Arc::new(Market::default());
         let mut numbers = 0..;
+        let give_up = CancellationToken::new();
         let mut driver = || {
-            Driver::new(numbers.next().unwrap_or(u32::MAX), place.seed, Arc::clone(recorder), size.pause_max)
+            let number = numbers.next().unwrap_or(u32::MAX);
+            Driver::new(number, place.seed, Arc::clone(recorder), size.pause_max, give_up.clone())
         };
         let mut workload = Workload {
             sellers: Vec::new(),
             shoppers: Vec::new(),
             savers: Vec::new(),
             rivals: rivals::Rivals::default(),
+            idlers: Vec::new(),
+            give_up: give_up.clone(),
         };
         for _ in 0..size.sellers {
             workload.sellers.push(seller::Seller::set_up(driver(), place, Arc::clone(&market)).await?);
@@ -113,8 +132,20 @@ impl Workload {
         for _ in 0..size.savers {
             workload.savers.push(saver::Saver::set_up(driver(), place, Arc::clone(&market)).await?);
         }
-        workload.rivals = rivals::Rivals::set_up(size.rivals, driver, place, &market).await?;
+        workload.rivals = rivals::Rivals::set_up(size.rivals, &mut driver, place, &market).await?;
+        if size.idlers == Idlers::Some {
+            for idles in [Idles::Briefly, Idles::Long] {
+                workload.idlers.push(Idler::buyer(driver(), place, idles).await?);
+                workload.idlers.push(Idler::seller(driver(), place, idles).await?);
+            }
+        }
         Ok(workload)
+    }
+
+    /// Cancelled, it lets nobody wait for an answer any more: what is under way then has an unknown outcome.
+    #[must_use]
+    pub fn give_up(&self) -> CancellationToken {
+        self.give_up.clone()
     }
 
     /// Who takes part.
@@ -125,8 +156,14 @@ impl Workload {
             self.sellers.iter().map(|seller| &seller.person).chain(shared.map(|(seller, _)| seller));
         let shoppers = self.shoppers.iter().map(|shopper| &shopper.person);
         let savers = self.savers.iter().map(|saver| &saver.person);
+        let (selling, buying): (Vec<&Idler>, Vec<&Idler>) =
+            self.idlers.iter().partition(|idler| idler.is_seller());
+        let person = |idler: &'_ Idler| idler.person.clone();
         let buyers = shoppers.chain(savers).chain(shared.map(|(_, buyer)| buyer));
-        People { sellers: sellers.cloned().collect(), buyers: buyers.cloned().collect() }
+        People {
+            sellers: sellers.cloned().chain(selling.into_iter().map(person)).collect(),
+            buyers: buyers.cloned().chain(buying.into_iter().map(person)).collect(),
+        }
     }
 
     /// Lets everybody do what they do until told to stop, each finishing the call that is under way.
@@ -163,7 +200,17 @@ impl Workload {
                 rival
             });
         }
+        let mut idlers = JoinSet::new();
+        for mut idler in self.idlers {
+            let stop = stop.clone();
+            idlers.spawn(async move {
+                idler.run(&stop).await;
+                idler
+            });
+        }
         Workload {
+            give_up: self.give_up,
+            idlers: idlers.join_all().await,
             rivals: rivals::Rivals { all: rivals.join_all().await },
             sellers: sellers.join_all().await,
             shoppers: shoppers.join_all().await,

@@ -55,6 +55,10 @@ impl Seller {
 
     pub async fn run(&mut self, stop: &CancellationToken) {
         while self.driver.rest(stop).await {
+            if self.driver.session.is_none() {
+                account::login_seller(&mut self.driver, &self.person, &self.client).await;
+                continue;
+            }
             match self.driver.rng.random_range(0..100) {
                 0..30 => self.change_price().await,
                 30..55 => self.change_units().await,
@@ -64,8 +68,9 @@ impl Seller {
                 }
                 60..65 => self.offer_again().await,
                 65..70 => self.offer_and_remove().await,
-                70..85 => self.list().await,
-                _ => self.rating().await,
+                70..84 => self.list().await,
+                84..98 => self.rating().await,
+                _ => self.come_back().await,
             }
         }
     }
@@ -175,6 +180,17 @@ impl Seller {
             Answer::Items(page.items.iter().map(ItemSeen::from).collect())
         };
         self.driver.read(Action::ListItems, key, self.client.items(&page), answer).await;
+    }
+
+    /// Logs out and in again.
+    async fn come_back(&mut self) {
+        let call = |key| {
+            let client = self.client.with_key(key);
+            async move { client.logout().await }
+        };
+        let key = format!("seller:{}", self.person.username);
+        self.driver.change(Action::LogoutSeller, key, call, |()| Answer::Nothing).await;
+        account::login_seller(&mut self.driver, &self.person, &self.client).await;
     }
 
     async fn rating(&mut self) {

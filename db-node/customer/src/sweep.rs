@@ -31,8 +31,7 @@ impl CustomerDb {
             || self.answers.any_older(now, ms(ANSWER_KEPT))
             || self.purchases.any_over(now);
         let lag_ms = now.0.saturating_sub(self.clock.now().0);
-        let must_move_on =
-            !self.purchases.unfinished.rows.is_empty() && lag_ms >= ms(TIME_LAG_PROPOSED);
+        let must_move_on = !self.purchases.unfinished.rows.is_empty() && lag_ms >= ms(TIME_LAG_PROPOSED);
         (over || must_move_on).then(|| {
             let command = Command { idempotency: None, body: Some(command::Body::Sweep(Sweep {})) };
             command.encode_to_vec().into()

@@ -26,9 +26,8 @@ pub async fn register_item(database: &Database<Product>, name: &str) -> product:
 }
 
 pub async fn item(database: &Database<Product>, id: ItemId) -> Option<product::Item> {
-    let query = product::Query {
-        body: Some(product::query::Body::GetItems(product::GetItems { ids: vec![id] })),
-    };
+    let query =
+        product::Query { body: Some(product::query::Body::GetItems(product::GetItems { ids: vec![id] })) };
     match database.query(&query, deadline()).await.unwrap().body {
         Some(product::response::Body::Items(items)) => items.items.into_iter().next(),
         other => panic!("{other:?}"),

@@ -172,7 +172,13 @@ mod tests {
         for (api, schema, field, least, most) in [
             (&sellers, "NewAccount", "username", 1.0, USERNAME_CHARS as f64),
             (&sellers, "NewAccount", "display_name", 1.0, DISPLAY_NAME_CHARS as f64),
-            (&sellers, "NewAccount", "password", *PASSWORD_CHARS.start() as f64, *PASSWORD_CHARS.end() as f64),
+            (
+                &sellers,
+                "NewAccount",
+                "password",
+                *PASSWORD_CHARS.start() as f64,
+                *PASSWORD_CHARS.end() as f64,
+            ),
             (&sellers, "Login", "username", 1.0, USERNAME_CHARS as f64),
             (&sellers, "Login", "password", *PASSWORD_CHARS.start() as f64, *PASSWORD_CHARS.end() as f64),
             (&sellers, "NewItem", "name", 1.0, ITEM_NAME_CHARS as f64),

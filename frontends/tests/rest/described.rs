@@ -52,7 +52,8 @@ impl Described {
         for (path, operations) in self.description["paths"].as_object().unwrap() {
             for (method, operation) in operations.as_object().unwrap() {
                 let statuses = operation["responses"].as_object().unwrap().keys();
-                for status in statuses.filter_map(|status| status.parse().ok()).filter(|status| *status < 300) {
+                for status in statuses.filter_map(|status| status.parse().ok()).filter(|status| *status < 300)
+                {
                     let answer = (method.clone(), path.clone(), status);
                     assert!(self.seen.contains(&answer), "{answer:?} was not tried");
                 }
@@ -108,7 +109,9 @@ fn what_is_not_as_described_is_noticed() {
         "properties": {"a": {"type": "array", "items": {"$ref": "#/n"}}, "b": {"type": ["string", "null"]}}});
     let check = |value: Value| conforms(&description, &schema, &value);
     assert_eq!((check(json!({"a": [1], "b": null})), check(json!({"a": []}))), (Ok(()), Ok(())));
-    for wrong in [json!({}), json!({"a": ["1"]}), json!({"a": [1], "b": 2}), json!({"a": [], "c": 1}), json!([])] {
+    for wrong in
+        [json!({}), json!({"a": ["1"]}), json!({"a": [1], "b": 2}), json!({"a": [], "c": 1}), json!([])]
+    {
         assert!(check(wrong.clone()).is_err(), "{wrong}");
     }
 }

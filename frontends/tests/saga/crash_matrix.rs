@@ -347,7 +347,10 @@ fn agrees(step: &str, item: &str, answer: &Answer, history: &History) {
             (Some("insufficient_stock"), None)
         ),
         402 => {
-            assert_eq!((answer.body["code"].as_str(), history.of_item(item)), (Some("payment_declined"), None))
+            assert_eq!(
+                (answer.body["code"].as_str(), history.of_item(item)),
+                (Some("payment_declined"), None)
+            )
         }
         503 => assert_eq!(history.of_item(item), None, "{step}: {answer:?}"),
         // Of a client that repeated it once, while the first run was still under way: the repeats at the end tell.

@@ -4,8 +4,8 @@ use super::configurations::Configuration;
 use super::search::{Moment, Outcome, search};
 use super::{Evidence, Model, Operation, Verdict};
 
-/// Reads beyond this many are not tried one by one.
-const READS_MAX: usize = 300;
+/// Operations beyond this many are not tried one by one.
+const TRIES_MAX: usize = 300;
 
 /// Searches for an order that explains all answers; if there is none, for the shortest part that shows it.
 pub(in super::super) fn explain<M: Model>(model: &M, operations: &[Operation<M::Op>]) -> Verdict
@@ -43,8 +43,14 @@ fn bare_evidence<O>(operations: &[Operation<O>], overlapping: Vec<u32>, last: u3
     }
 }
 
-/// Operations with their numbers.
-type Part<'a, O> = Vec<(u32, &'a Operation<O>)>;
+/// A part of a history that has no explanation.
+#[derive(Clone)]
+struct Part<'a, O> {
+    /// The operations that show it, with their numbers.
+    kept: Vec<(u32, &'a Operation<O>)>,
+    /// Those left out that change something.
+    left_out: Vec<(u32, &'a Operation<O>)>,
+}
 
 fn evidence<M: Model>(
     model: &M,
@@ -61,23 +67,15 @@ where
         // What was called later explains nothing.
         (moment.at_ns..=end).contains(&operation.start_ns) || moment.open.contains(number)
     };
-    let mut part: Part<'_, M::Op> = numbered.filter(within).collect();
-    let shows = |part: &Part<'_, M::Op>| {
-        let operations: Vec<Operation<M::Op>> =
-            part.iter().map(|(_, operation)| (*operation).clone()).collect();
-        matches!(
-            search(model, &operations, renumbered(&moment.configurations, part), None),
-            Outcome::Stuck { .. }
-        )
-    };
-    drop_needless(model, &mut part, last, shows);
+    let mut part = Part { kept: numbered.filter(within).collect(), left_out: Vec::new() };
+    drop_needless(model, &mut part, moment, last);
 
     let mut before: Vec<String> =
         moment.configurations.iter().map(|configuration| model.tell(&configuration.state)).collect();
     before.sort_unstable();
     before.dedup();
     let made_by = moment.configurations.iter().filter_map(|configuration| configuration.by);
-    let mut numbers: Vec<u32> = made_by.chain(part.iter().map(|(number, _)| *number)).collect();
+    let mut numbers: Vec<u32> = made_by.chain(part.kept.iter().map(|(number, _)| *number)).collect();
     numbers.sort_unstable();
     numbers.dedup();
     let place = |number: u32| operations.get(number as usize).map(|operation| operation.index);
@@ -88,44 +86,77 @@ where
     }
 }
 
-/// Within a part, operations are numbered by their places in it.
-fn renumbered<S: Clone, O>(configurations: &[Configuration<S>], part: &Part<'_, O>) -> Vec<Configuration<S>> {
-    let place =
-        |old: &u32| part.iter().zip(0_u32..).find(|((number, _), _)| number == old).map(|(_, new)| new);
-    let all = |numbers: &[u32]| {
-        let mut places: Vec<u32> = numbers.iter().filter_map(place).collect();
-        places.sort_unstable();
-        places
-    };
-    let renumber = |configuration: &Configuration<S>| Configuration {
-        done: all(&configuration.done),
-        used: all(&configuration.used),
-        ..configuration.clone()
-    };
-    configurations.iter().map(renumber).collect()
+/// Leaves out what is not needed to show that the last answer has no explanation: reads first, because what they saw may be all that
+/// a write is needed for.
+fn drop_needless<M: Model>(model: &M, part: &mut Part<'_, M::Op>, moment: &Moment<M::State>, last: u32)
+where
+    M::Op: Clone,
+{
+    let mut tries = 0;
+    for reads in [true, false] {
+        let mut at = 0;
+        while let Some((number, operation)) = part.kept.get(at).copied() {
+            if tries < TRIES_MAX && number != last && model.is_read(&operation.op) == reads {
+                tries += 1;
+                let mut without = part.clone();
+                without.kept.remove(at);
+                if !reads {
+                    without.left_out.push((number, operation));
+                }
+                if shows(model, &without, moment, last) {
+                    *part = without;
+                    continue;
+                }
+            }
+            at += 1;
+        }
+    }
 }
 
-/// Leaves out reads that are not needed: a history that can be explained can be explained without one of its reads, too; so
-/// what can't be explained without it can't be with it.
-fn drop_needless<M: Model>(
-    model: &M,
-    part: &mut Part<'_, M::Op>,
-    keep: u32,
-    shows: impl Fn(&Part<'_, M::Op>) -> bool,
-) {
-    let (mut tries, mut at) = (0, 0);
-    while let Some((number, operation)) = part.get(at).copied() {
-        if tries < READS_MAX && number != keep && model.is_read(&operation.op) {
-            tries += 1;
-            let mut without = part.clone();
-            without.remove(at);
-            if shows(&without) {
-                *part = without;
-                continue;
-            }
+/// Whether the last answer, and no earlier one, is without explanation. A history that can be explained can be explained without one
+/// of its reads, too; but not without one of its writes. So nothing must explain it either if those that were left out took effect at
+/// any moment, or never.
+fn shows<M: Model>(model: &M, part: &Part<'_, M::Op>, moment: &Moment<M::State>, last: u32) -> bool
+where
+    M::Op: Clone,
+{
+    let Part { kept, left_out } = part;
+    let certain = kept.iter().map(|(number, operation)| (*number, (*operation).clone()));
+    let possible = left_out.iter().map(|(number, operation)| {
+        (*number, Operation { start_ns: 0, end_ns: None, ..(*operation).clone() })
+    });
+    let is_stuck = |operations: Vec<(u32, Operation<M::Op>)>| {
+        let (numbers, operations): (Vec<u32>, Vec<Operation<M::Op>>) = operations.into_iter().unzip();
+        let begin = renumbered(&moment.configurations, &numbers, &operations);
+        let outcome = search(model, &operations, begin, None);
+        matches!(outcome, Outcome::Stuck { at, .. } if numbers.get(at as usize) == Some(&last))
+    };
+    let is_coherent = is_stuck(certain.clone().collect());
+    is_coherent && (left_out.is_empty() || is_stuck(certain.chain(possible).collect()))
+}
+
+/// Within a part, operations are numbered by their places in it.
+fn renumbered<S: Clone, O>(
+    configurations: &[Configuration<S>],
+    numbers: &[u32],
+    operations: &[Operation<O>],
+) -> Vec<Configuration<S>> {
+    let places = |old: &[u32], answered: bool| -> Vec<u32> {
+        let all = numbers.iter().zip(operations).zip(0_u32..);
+        let fits = all.filter(|((number, operation), _)| {
+            old.contains(number) && operation.end_ns.is_some() == answered
+        });
+        fits.map(|(_, place)| place).collect()
+    };
+    let renumber = |configuration: &Configuration<S>| {
+        let effective = [&configuration.done[..], &configuration.used[..]].concat();
+        Configuration {
+            done: places(&effective, true),
+            used: places(&effective, false),
+            ..configuration.clone()
         }
-        at += 1;
-    }
+    };
+    configurations.iter().map(renumber).collect()
 }
 
 #[cfg(test)]

@@ -323,7 +323,9 @@ pub(super) mod tests {
         assert_eq!(told(10_001, 10_000), Told::NotKept { multiple: 5.0, p99_us: 10_001 });
         assert_eq!(told(10_001, 10_001), Told::NotJudged);
         assert_eq!(curve(&[(2.0, 10.0)]).told, Told::NotJudged);
-        assert!(told(25_250, 0).to_string().starts_with("not kept: at 5 × the capacity 99 % of the refusals"));
+        assert!(
+            told(25_250, 0).to_string().starts_with("not kept: at 5 × the capacity 99 % of the refusals")
+        );
     }
 
     #[test]
