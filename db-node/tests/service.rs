@@ -1,6 +1,7 @@
 //! The gRPC service in front of a scripted group: pipelining, bounds, bad input, draining.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod garbage;
 mod support;
 
 use std::time::Duration;
@@ -9,11 +10,10 @@ use agora_group::Failure;
 use agora_proto::database::failure::Kind;
 use agora_proto::database::{Call, Reply, StatusRequest, call, reply};
 use agora_proto::limits::COMMAND_BYTES;
+use garbage::{Garbage, PIPELINE};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, RngCore, SeedableRng};
 use support::Scripted;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -164,46 +164,6 @@ async fn a_status_names_members_and_tells_the_checksum_if_asked() {
     assert_eq!(status.checksum, "00000abc");
 }
 
-/// A gRPC message that says that it has this length.
-fn grpc_message(length: u32, bytes: &[u8]) -> Vec<u8> {
-    [&[0], &length.to_be_bytes()[..], bytes].concat()
-}
-
-/// An HTTP/2 frame.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = &(payload.len() as u32).to_be_bytes()[1..];
-    [length, &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// The beginning of a call of Pipeline on a connection of its own, as HTTP/2 wants it.
-fn opening() -> Vec<u8> {
-    let literal = |name: &str, value: &str| {
-        [&[0, name.len() as u8], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat()
-    };
-    let headers = [
-        literal(":method", "POST"),
-        literal(":scheme", "http"),
-        literal(":path", "/agora.v1.database.Database/Pipeline"),
-        literal(":authority", "test"),
-        literal("content-type", "application/grpc"),
-        literal("te", "trailers"),
-    ];
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    [preface, frame(4, 0, 0, &[]), frame(1, 4, 1, &headers.concat())].concat()
-}
-
-/// Whether these bytes hold response headers for the call that [`opening`] begins.
-fn was_answered(mut bytes: &[u8]) -> bool {
-    while let Some((header, rest)) = bytes.split_at_checked(9) {
-        if header[3] == 1 && header[8] == 1 {
-            return true;
-        }
-        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
-        bytes = rest.get(length..).unwrap_or_default();
-    }
-    false
-}
-
 #[tokio::test]
 async fn garbage_on_the_port_harms_nobody_else() {
     let seed =
@@ -212,28 +172,8 @@ async fn garbage_on_the_port_harms_nobody_else() {
     let mut random = StdRng::seed_from_u64(seed);
     let mut group = Scripted::start(100).await;
     let mut stream = Stream::open(&group).await;
-    let noise = |random: &mut StdRng| {
-        let mut bytes = vec![0; random.random_range(1..4000)];
-        random.fill_bytes(&mut bytes);
-        bytes
-    };
-    for round in 0..40 {
-        let bytes = match round % 5 {
-            0 => noise(&mut random),
-            1 => [opening(), noise(&mut random)].concat(),
-            // A message that is cut off, one that claims to be huge, and one that is no protobuf.
-            2 => [opening(), frame(0, 1, 1, &grpc_message(100, b"short"))].concat(),
-            3 => [opening(), frame(0, 0, 1, &grpc_message(u32::MAX, b"long"))].concat(),
-            _ => [opening(), frame(0, 1, 1, &grpc_message(4, &[0xff; 4]))].concat(),
-        };
-        let mut connection = TcpStream::connect(group.address).await.unwrap();
-        // The node may close the connection while we still write.
-        let _ = connection.write_all(&bytes).await;
-        let _ = connection.shutdown().await;
-        let mut rest = Vec::new();
-        let ended = tokio::time::timeout(Duration::from_secs(10), connection.read_to_end(&mut rest));
-        assert!(ended.await.is_ok(), "round {round}: the connection is left hanging");
-        assert!(round % 5 < 2 || was_answered(&rest), "round {round} was to reach the service");
+    for (round, garbage) in (0..40).zip(Garbage::ALL.into_iter().cycle()) {
+        garbage::Call::of(PIPELINE).go_wrong(garbage, group.address, &mut random).await;
         stream.command(round, "x").await;
         group.answer_next("").await;
         assert_eq!(stream.reply().await, (round, Ok("x".into())));

@@ -170,9 +170,10 @@ impl Nodes {
         Database::connect(Self::addresses(&self.file.product), Options::default()).patient()
     }
 
-    /// What a customer node says of itself, if it answers within a moment.
+    /// What a node says of itself, if it answers within a moment.
     pub async fn status(&self, name: &str, checksum: bool) -> Option<StatusReply> {
-        let address = self.file.find(Role::Customer, name).unwrap().1;
+        let (role, _) = self.members().into_iter().find(|(_, member)| member == name)?;
+        let address = self.file.find(role, name).unwrap().1;
         let asked = async {
             let endpoint = Address::from_shared(format!("http://{address}")).ok()?;
             let mut client = DatabaseClient::new(endpoint.connect().await.ok()?);
