@@ -8,7 +8,7 @@ use crate::problem::Problem;
 use crate::rest::body::Fields;
 
 /// Longest name on a card.
-const NAME_CHARS: usize = 64;
+pub const NAME_CHARS: usize = 64;
 
 /// A card as a request shows it.
 #[derive(Debug)]

@@ -60,7 +60,7 @@ pub struct CartAddition {
     #[schema(value_type = String, example = "3-17")]
     item_id: ItemId,
     /// No more than are in stock, and at most a million of one item.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     quantity: u32,
 }
 

@@ -21,7 +21,7 @@ use crate::rest::cursor::{self, Listing};
 use crate::rest::key::IdempotencyKey;
 use crate::rest::path::PathId;
 use crate::rest::query::RawQuery;
-use crate::rest::shapes::{Item, ItemPage, ItemUnits};
+use crate::rest::shapes::{Item, ItemPage, ItemUnits, Keyword};
 
 const MOST_UNITS: i64 = UNITS_MAX.cast_signed();
 
@@ -33,7 +33,7 @@ pub struct NewItem {
     #[schema(maximum = 2_147_483_647)]
     category: u32,
     /// What it is found by: at most five, of at most eight characters each. Neither case nor order tells items apart.
-    #[schema(max_items = 5)]
+    #[schema(max_items = 5, value_type = Vec<Keyword>)]
     keywords: Vec<String>,
     #[schema(value_type = String, pattern = "^(new|used)$")]
     condition: Condition,
@@ -71,7 +71,7 @@ pub struct NewPrice {
 #[derive(ToSchema)]
 pub struct UnitsChange {
     /// Units to add; below 0: to take away.
-    #[schema(example = -3)]
+    #[schema(example = -3, minimum = -1_000_000_000, maximum = 1_000_000_000)]
     delta: i64,
 }
 

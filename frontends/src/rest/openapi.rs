@@ -1,6 +1,7 @@
 //! `/openapi.json`: what the operations' own annotations say, and what holds for all of them.
 
 use agora_proto::common::Role;
+use agora_proto::limits::IDEMPOTENCY_KEY_CHARS;
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -9,9 +10,10 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, Required, ResponseBuilder};
 
 use crate::problem::ProblemBody;
 use crate::rest::key;
+use crate::rest::shapes::Keyword;
 
 #[derive(utoipa::OpenApi)]
-#[openapi(components(schemas(ProblemBody)))]
+#[openapi(components(schemas(ProblemBody, Keyword)))]
 struct Common;
 
 /// Adds what all operations share: title, session tokens, idempotency keys, problems.
@@ -43,7 +45,8 @@ pub fn describe(role: Role, operations: OpenApi) -> OpenApi {
 }
 
 fn add_idempotency_key(operation: &mut Operation) {
-    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255));
+    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+    let text = text.max_length(Some(IDEMPOTENCY_KEY_CHARS));
     let header = ParameterBuilder::new()
         .name(key::HEADER)
         .parameter_in(ParameterIn::Header)
@@ -76,13 +79,20 @@ fn add_problems(operation: &mut Operation) {
 mod tests {
     use std::collections::BTreeSet;
 
+    use agora_proto::limits::*;
+    use serde_json::Value;
+
     use super::*;
+    use crate::rest::card;
+
+    fn description(role: Role) -> Value {
+        serde_json::to_value(describe(role, crate::rest::router(role).into_openapi())).unwrap()
+    }
 
     #[test]
     fn the_description_covers_every_path_of_the_contract() {
         let paths = |role| {
-            let api = describe(role, crate::rest::router(role).into_openapi());
-            let json = serde_json::to_value(&api).unwrap();
+            let json = description(role);
             let paths = json["paths"].as_object().unwrap();
             let mut all = Vec::new();
             for (path, operations) in paths {
@@ -117,8 +127,7 @@ mod tests {
     #[test]
     fn every_operation_has_a_name_of_its_own_that_says_what_it_does() {
         for role in [Role::Seller, Role::Buyer] {
-            let json =
-                serde_json::to_value(describe(role, crate::rest::router(role).into_openapi())).unwrap();
+            let json = description(role);
             let paths = json["paths"].as_object().unwrap();
             let operations = paths.values().flat_map(|operations| operations.as_object().unwrap().values());
             let mut seen = BTreeSet::new();
@@ -133,8 +142,7 @@ mod tests {
     #[test]
     fn every_reference_leads_somewhere_and_every_mutation_takes_a_key() {
         for role in [Role::Seller, Role::Buyer] {
-            let json =
-                serde_json::to_value(describe(role, crate::rest::router(role).into_openapi())).unwrap();
+            let json = description(role);
             let text = json.to_string();
             for reference in text.split("\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
                 assert!(json.pointer(reference).is_some(), "{reference}");
@@ -146,6 +154,62 @@ mod tests {
                     assert!(operation["responses"]["default"].is_object(), "{method} {path}");
                 }
             }
+        }
+    }
+
+    /// The least and the most that a number, a text's length or a list's length may be.
+    fn bounds(schema: &Value) -> (f64, f64) {
+        let bound = |names: [&str; 3]| names.iter().find_map(|name| schema[name].as_f64());
+        let most = bound(["maximum", "maxLength", "maxItems"]);
+        (bound(["minimum", "minLength", "minItems"]).unwrap_or(0.0), most.unwrap())
+    }
+
+    /// Annotations can hold nothing but literals.
+    #[test]
+    fn what_the_annotations_say_of_limits_is_what_is_enforced() {
+        let (sellers, buyers) = (description(Role::Seller), description(Role::Buyer));
+        let units = UNITS_MAX as f64;
+        for (api, schema, field, least, most) in [
+            (&sellers, "NewAccount", "username", 1.0, USERNAME_CHARS as f64),
+            (&sellers, "NewAccount", "display_name", 1.0, DISPLAY_NAME_CHARS as f64),
+            (
+                &sellers,
+                "NewAccount",
+                "password",
+                *PASSWORD_CHARS.start() as f64,
+                *PASSWORD_CHARS.end() as f64,
+            ),
+            (&sellers, "Login", "username", 1.0, USERNAME_CHARS as f64),
+            (&sellers, "Login", "password", *PASSWORD_CHARS.start() as f64, *PASSWORD_CHARS.end() as f64),
+            (&sellers, "NewItem", "name", 1.0, ITEM_NAME_CHARS as f64),
+            (&sellers, "NewItem", "category", 0.0, CATEGORY_MAX.into()),
+            (&sellers, "NewItem", "keywords", 0.0, KEYWORDS as f64),
+            (&sellers, "NewItem", "quantity", 0.0, units),
+            (&sellers, "UnitsChange", "delta", -units, units),
+            (&buyers, "CartAddition", "quantity", 1.0, CART_LINE_UNITS.into()),
+            (&buyers, "PaymentCard", "name", 1.0, card::NAME_CHARS as f64),
+        ] {
+            let described = &api["components"]["schemas"][schema]["properties"][field];
+            assert_eq!(bounds(described), (least, most), "{schema}.{field}: {described}");
+        }
+        for (api, method, path, parameter, least, most) in [
+            (&sellers, "get", "/v1/items", "limit", 1.0, PAGE_ITEMS_MAX.into()),
+            (&buyers, "get", "/v1/items", "limit", 1.0, PAGE_ITEMS_MAX.into()),
+            (&buyers, "get", "/v1/purchases", "limit", 1.0, PAGE_ITEMS_MAX.into()),
+            (&buyers, "get", "/v1/items", "category", 0.0, CATEGORY_MAX.into()),
+            (&buyers, "get", "/v1/items", "keyword", 0.0, KEYWORDS as f64),
+            (&buyers, "delete", "/v1/cart", key::HEADER, 1.0, IDEMPOTENCY_KEY_CHARS as f64),
+        ] {
+            let parameters = api["paths"][path][method]["parameters"].as_array().unwrap();
+            let described = parameters.iter().find(|it| it["name"] == parameter).unwrap();
+            assert_eq!(bounds(&described["schema"]), (least, most), "{method} {path}: {described}");
+        }
+        let keyword = "#/components/schemas/Keyword";
+        let of_item = &sellers["components"]["schemas"]["NewItem"]["properties"]["keywords"];
+        assert_eq!(of_item["items"]["$ref"], keyword);
+        assert!(buyers["paths"]["/v1/items"]["get"]["parameters"].to_string().contains(keyword));
+        for api in [&sellers, &buyers] {
+            assert_eq!(bounds(api.pointer(&keyword[1..]).unwrap()), (1.0, KEYWORD_CHARS as f64));
         }
     }
 }

@@ -14,13 +14,14 @@ use crate::problem::{Problem, ProblemBody};
 use crate::rest::cursor::{self, Listing};
 use crate::rest::path::PathId;
 use crate::rest::query::RawQuery;
-use crate::rest::shapes::{Item, ItemPage};
+use crate::rest::shapes::{Item, ItemPage, Keyword};
 use crate::rest::token::Token;
 
 /// Search for items on sale: those of the category that have any of the keywords, those with the most first, then the newest.
 #[utoipa::path(get, path = "/v1/items", operation_id = "search_items", tag = "search", security(("session" = [])), params(
-    ("category" = Option<u32>, Query, description = "Only in this category"),
-    ("keyword" = Option<Vec<String>>, Query, description = "Up to five, of any case; none: every item of the category"),
+    ("category" = Option<u32>, Query, description = "Only in this category", maximum = 2_147_483_647),
+    ("keyword" = Option<Vec<Keyword>>, Query, description = "Up to five, of any case; none: every item of the category",
+        max_items = 5),
     ("limit" = Option<u32>, Query, description = "At most so many, 1 to 100", maximum = 100, minimum = 1),
     ("cursor" = Option<String>, Query, description = "The last page's `next_cursor`"),
 ), responses((status = 200, description = "A page of them", body = ItemPage)))]

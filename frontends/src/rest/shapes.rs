@@ -2,9 +2,24 @@
 
 use agora_proto::Cents;
 use agora_proto::common::ItemId;
+use agora_proto::limits::KEYWORD_CHARS;
 use agora_proto::product::{self, Condition};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+/// What items are found by, as the description has it.
+pub struct Keyword;
+
+impl PartialSchema for Keyword {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        text.min_length(Some(1)).max_length(Some(KEYWORD_CHARS)).into()
+    }
+}
+
+impl ToSchema for Keyword {}
 
 /// An item on sale.
 #[derive(Debug, Serialize, ToSchema)]

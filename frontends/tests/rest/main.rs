@@ -10,6 +10,7 @@ mod bad_input;
 mod buying;
 #[allow(dead_code)]
 mod cluster;
+mod described;
 mod items;
 mod outages;
 mod overload;

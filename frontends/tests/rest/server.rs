@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::api::{Api, User, lamp, unique};
 use crate::cluster::{Cluster, Shape, shared};
 
-async fn text(base: &str, path: &str) -> (u16, String) {
+pub async fn text(base: &str, path: &str) -> (u16, String) {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let response = http.get(format!("{base}{path}")).send().await.unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
