@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::account;
@@ -44,8 +45,8 @@ fn start<P: Program>(arguments: Arguments<P::Command>) -> Result<u8, CliError> {
     log(common.verbose);
     let desk = Desk::<P>::open(&common)?;
     match arguments.command {
-        Top::Account(account) => desk.serve(Ask::Account(account), &common.per_call).map(|()| DONE),
-        Top::Call(command) => desk.serve(Ask::Call(command), &common.per_call).map(|()| DONE),
+        Top::Account(account) => desk.serve(Ask::Account(account), &common.per_call).map(|_| DONE),
+        Top::Call(command) => desk.serve(Ask::Call(command), &common.per_call).map(|_| DONE),
         Top::Shell => shell::run(&desk, &common.per_call),
     }
 }
@@ -75,8 +76,8 @@ impl<P: Program> Desk<P> {
         Ok(Desk { client, file, runtime })
     }
 
-    /// Carries out a command and prints what came of it.
-    pub fn serve(&self, ask: Ask<P::Command>, per_call: &PerCall) -> Result<(), CliError> {
+    /// Carries out a command and prints what came of it; gives it, too.
+    pub fn serve(&self, ask: Ask<P::Command>, per_call: &PerCall) -> Result<Value, CliError> {
         let key = per_call.idempotency_key.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let shown = match ask {
             Ask::Account(account) => {
@@ -93,8 +94,9 @@ impl<P: Program> Desk<P> {
         if shown.as_ref().is_err_and(ended) {
             self.file.forget()?;
         }
-        shown.map_err(in_our_words)?.print(per_call.json);
-        Ok(())
+        let shown = shown.map_err(in_our_words)?;
+        shown.print(per_call.json);
+        Ok(shown.json)
     }
 
     fn call(

@@ -16,7 +16,7 @@ use super::arguments::{InShell, Line, PerCall, with_negative_numbers};
 use super::failure::{CliError, DONE, USAGE};
 use super::program::Program;
 use super::run::{Ask, Desk};
-use completion::{Assistant, Words};
+use completion::{Assistant, ItemIds, Words};
 
 const HISTORY_LINES: usize = 1_000;
 /// Options whose values are nobody's business, also not the history's.
@@ -39,8 +39,9 @@ pub(super) fn run<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<u8, 
 /// Gives the exit code of the first command that failed, if any did.
 fn serve_lines<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<Option<u8>, CliError> {
     let command = line_command::<P>();
-    let lines = Lines {
+    let mut lines = Lines {
         words: Arc::new(Words::of(&command)),
+        items: ItemIds::default(),
         // What programs write into a pipe is no history of what people typed. One that can't be kept is no reason not to work.
         history: match std::io::stdin().is_terminal() {
             true => desk.file.beside(&format!("{}-history", P::TEXTS.name)).ok(),
@@ -66,9 +67,12 @@ fn serve_lines<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<Option<
                     InShell::Call(call) => Ask::Call(call),
                     InShell::Exit => break,
                 };
-                if let Err(error) = desk.serve(ask, &per_call) {
-                    error.tell(&P::TEXTS, per_call.json);
-                    first_failure.get_or_insert(error.exit_code());
+                match desk.serve(ask, &per_call) {
+                    Ok(shown) => lines.items.note(&shown),
+                    Err(error) => {
+                        error.tell(&P::TEXTS, per_call.json);
+                        first_failure.get_or_insert(error.exit_code());
+                    }
                 }
             }
             Err(complaint) => {
@@ -85,6 +89,7 @@ fn serve_lines<P: Program>(desk: &Desk<P>, defaults: &PerCall) -> Result<Option<
 /// Where lines come from.
 struct Lines {
     words: Arc<Words>,
+    items: ItemIds,
     history: Option<PathBuf>,
 }
 
@@ -99,7 +104,7 @@ impl Lines {
             .completion_type(CompletionType::List)
             .build();
         let mut editor = Editor::<Assistant, FileHistory>::with_config(config)?;
-        editor.set_helper(Some(Assistant { words: Arc::clone(&self.words) }));
+        editor.set_helper(Some(Assistant { words: Arc::clone(&self.words), items: self.items.clone() }));
         if let Some(history) = &self.history {
             // There is none before the first time.
             drop(editor.load_history(history));

@@ -1,29 +1,32 @@
-//! Words for people to type: `new`, `used`, `up`, `down`.
+//! Words for people to choose from: `new`, `used`, `up`, `down`.
 
-use std::str::FromStr;
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 
 use super::{Condition, Vote};
 
-impl FromStr for Condition {
-    type Err = &'static str;
+impl ValueEnum for Condition {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Condition::New, Condition::Used]
+    }
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "new" => Ok(Condition::New),
-            "used" => Ok(Condition::Used),
-            _ => Err("it is either \"new\" or \"used\""),
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Condition::New => "new",
+            Condition::Used => "used",
+        }))
     }
 }
 
-impl FromStr for Vote {
-    type Err = &'static str;
+impl ValueEnum for Vote {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Vote::Up, Vote::Down]
+    }
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "up" => Ok(Vote::Up),
-            "down" => Ok(Vote::Down),
-            _ => Err("it is either \"up\" or \"down\""),
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Vote::Up => "up",
+            Vote::Down => "down",
+        }))
     }
 }
