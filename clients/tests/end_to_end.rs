@@ -5,14 +5,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
 
 use agora_cluster::{Cluster, Endpoints, Ports, StartOptions};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// The financial service declines one card in ten.
 const CARD_TRIES: usize = 50;
+const SHELL_TRIES: usize = 10;
 const CARD: [&str; 8] = [
     "--card-name",
     "Ada Example",
@@ -53,7 +55,7 @@ struct People<'a> {
 }
 
 impl People<'_> {
-    async fn run(&self, program: &str, args: &[&str]) -> (i32, Value) {
+    fn command(&self, program: &str, args: &[&str]) -> Command {
         let (path, servers) = match program {
             "buyer" => (env!("CARGO_BIN_EXE_buyer"), &self.endpoints.buyer),
             _ => (env!("CARGO_BIN_EXE_seller"), &self.endpoints.seller),
@@ -63,7 +65,12 @@ impl People<'_> {
         for server in servers {
             command.args(["--server", server]);
         }
-        let output = command.kill_on_drop(true).output().await.unwrap();
+        command.kill_on_drop(true);
+        command
+    }
+
+    async fn run(&self, program: &str, args: &[&str]) -> (i32, Value) {
+        let output = self.command(program, args).output().await.unwrap();
         let code = output.status.code().unwrap();
         let text = if code == 0 { &output.stdout } else { &output.stderr };
         let json = serde_json::from_slice(text);
@@ -120,7 +127,16 @@ async fn sells(people: &People<'_>) -> String {
     let items = people.done("seller", &["items", "--all"]).await;
     assert_eq!(items["items"].as_array().unwrap().len(), 1);
     assert_eq!(people.done("seller", &["rating"]).await["items_sold"], 0);
+    rates_another(people).await;
     item.to_owned()
+}
+
+/// A seller looks at what is known of another one.
+async fn rates_another(people: &People<'_>) {
+    let rival = people.done("seller", &["create-account", "rita"]).await["seller_id"].to_string();
+    let rating = people.done("seller", &["rating", &rival]).await;
+    assert_eq!((rating["seller_id"].to_string(), &rating["items_sold"]), (rival, &0.into()));
+    assert_eq!(people.refused("seller", &["rating", "999999"]).await, "seller_not_found");
 }
 
 async fn buys(people: &People<'_>, item: &str) {
@@ -149,9 +165,36 @@ async fn buys(people: &People<'_>, item: &str) {
     let seller = shown["seller_id"].to_string();
     let rating = people.done("buyer", &["rating", &seller]).await;
     assert_eq!((&rating["thumbs_up"], &rating["items_sold"]), (&1.into(), &2.into()));
+    // A later vote takes the place of the first one.
+    let votes = people.done("buyer", &["feedback", item, "down"]).await;
+    assert_eq!((&votes["thumbs_up"], &votes["thumbs_down"]), (&0.into(), &1.into()));
+    let rating = people.done("buyer", &["rating", &seller]).await;
+    assert_eq!((&rating["thumbs_up"], &rating["thumbs_down"]), (&0.into(), &1.into()));
     people.done("buyer", &["add", item]).await;
     people.done("buyer", &["clear"]).await;
     assert_eq!(people.done("buyer", &["cart"]).await["lines"], Value::Array(Vec::new()));
+    buys_in_a_shell(people, item).await;
+}
+
+/// One unit, with a card that may be declined a few times: then nothing is left in the cart, and nothing more is bought.
+async fn buys_in_a_shell(people: &People<'_>, item: &str) {
+    let buy = shlex::try_join([&["buy"][..], &CARD].concat()).unwrap();
+    let script = format!("search lamp\nadd {item}\n{}", format!("{buy}\n").repeat(SHELL_TRIES));
+    let mut command = people.command("buyer", &["shell"]);
+    let mut shell =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = shell.stdin.take().unwrap();
+    stdin.write_all(script.as_bytes()).await.unwrap();
+    drop(stdin);
+    let output = shell.wait_with_output().await.unwrap();
+    let (told, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let shown: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [found, cart, bought] = &shown[..] else { panic!("{told}{said}") };
+    assert_eq!((&found["items"][0]["item_id"], &cart["total"]), (&item.into(), &"17.50".into()));
+    let purchases = people.done("buyer", &["purchases"]).await;
+    assert_eq!(purchases["purchases"][0]["purchase_id"], bought["purchase_id"]);
+    assert_eq!(purchases["purchases"].as_array().unwrap().len(), 2);
+    assert_eq!(output.status.code(), Some(1), "later it was refused: {said}");
 }
 
 /// Until the card is accepted.
@@ -175,7 +218,7 @@ async fn outlives(cluster: &Cluster, people: &People<'_>, item: &str) {
     }
     assert_eq!(people.done("buyer", &["cart"]).await["lines"][0]["quantity"], 3);
     pay(people).await;
-    assert_eq!(people.done("buyer", &["item", item]).await["quantity"], 15 - 2 + 3 - 3);
+    assert_eq!(people.done("buyer", &["item", item]).await["quantity"], 15 - 2 - 1 + 3 - 3);
 }
 
 async fn says_so(cluster: &Cluster, people: &People<'_>) {
