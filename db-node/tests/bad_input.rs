@@ -22,6 +22,7 @@ use prost::Message;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tonic::metadata::{Binary, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
 const STATUS: &str = "/agora.v1.database.Database/Status";
@@ -73,7 +74,7 @@ async fn garbage_at_customer_nodes_changes_nothing_and_they_go_on() {
         ] {
             let mut request = Request::new(tokio_stream::iter([frame]));
             introduction.add_to(&mut request);
-            let mut client = BroadcastPeerClient::connect(format!("http://{address}")).await.unwrap();
+            let mut client = BroadcastPeerClient::new(channel(*address).await);
             assert_eq!(client.link(request).await.unwrap_err().code(), code);
         }
         assert_eq!(buyer(&only_it, "first").await, Some(id), "{me}");
@@ -153,14 +154,14 @@ async fn link(
     address: SocketAddr,
     requests: impl Iterator<Item = raft::RaftRequest> + Send + 'static,
 ) -> Result<tonic::Streaming<raft::RaftReply>, Status> {
-    let mut client = RaftPeerClient::connect(format!("http://{address}")).await.unwrap();
+    let mut client = RaftPeerClient::new(channel(address).await);
     client.link(tokio_stream::iter(requests.collect::<Vec<_>>())).await.map(tonic::Response::into_inner)
 }
 
 /// A message that is too large for a client's stream ends that.
 async fn too_large_for_a_call(address: SocketAddr) {
     let call = database::Call { id: 1, body: Some(Body::Command(vec![0; 2 << 20].into())) };
-    let mut client = DatabaseClient::connect(format!("http://{address}")).await.unwrap();
+    let mut client = DatabaseClient::new(channel(address).await);
     let mut replies = client.pipeline(tokio_stream::iter([call])).await.unwrap().into_inner();
     assert_eq!(replies.message().await.unwrap_err().code(), Code::OutOfRange);
 }
@@ -196,6 +197,10 @@ impl Introduction<'_> {
             request.metadata_mut().insert_bin(key, value);
         }
     }
+}
+
+async fn channel(address: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
 
 /// A client that asks this node and no other.
