@@ -1,8 +1,7 @@
 //! The shell at a terminal, as people use it: what it shows, what it completes, and what it remembers.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[allow(dead_code, reason = "each test program uses a part of it")]
 mod support;
 
 use std::fs::File;
