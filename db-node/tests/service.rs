@@ -1,5 +1,5 @@
 //! The gRPC service in front of a scripted group: pipelining, bounds, bad input, draining.
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod garbage;
 mod support;
