@@ -154,7 +154,7 @@ impl Member {
         }
         let own = Part {
             tip: match &whole {
-                Some(base) => Some(Tip::new(self.config.members, base)),
+                Some(base) => Some(Tip::new(self.config.members, self.config.kept(), base)),
                 None => from.map(|slot| self.log.tip_at(slot)),
             },
             from: match whole {
@@ -199,7 +199,7 @@ impl Member {
         if slot < end {
             part.fetched.retain(|entry| entry.sequence.slot <= slot);
             let mut tip = match &part.from {
-                From::Snapshot(base) => Tip::new(self.config.members, base),
+                From::Snapshot(base) => Tip::new(self.config.members, self.config.kept(), base),
                 From::Log(slot) => self.log.tip_at(*slot),
             };
             for entry in &part.fetched {
@@ -298,11 +298,12 @@ impl Member {
 
     /// A snapshot is installed. It is of use if what it covers is of this epoch's history: committed in no later one.
     pub(super) fn take_snapshot_into_transition(&mut self, epoch: Epoch, base: &Base) {
-        let members = self.config.members;
+        let (members, kept) = (self.config.members, self.config.kept());
         let Some(transition) = &mut self.change.transition else { return };
         let is_ahead = transition.part.tip.as_ref().is_none_or(|tip| base.slot > tip.slot);
-        if epoch <= transition.epoch() && is_ahead {
-            let tip = Some(Tip::new(members, base));
+        let is_part = epoch <= transition.epoch() || !kept.keeps(Rule::SnapshotOfNoLaterEpoch);
+        if is_part && is_ahead {
+            let tip = Some(Tip::new(members, kept, base));
             transition.part = Part { from: From::Snapshot(base.clone()), fetched: Vec::new(), tip };
             transition.attempt = 0;
             self.change.moved = self.now.monotonic;
@@ -355,7 +356,7 @@ impl Member {
             self.pending.put_back(&dropped, &self.log.tip().sequenced);
         }
         if let From::Snapshot(base) = from {
-            self.log = Log::new(self.config.members, base.clone());
+            self.log = Log::new(self.config.members, self.config.kept(), base.clone());
             self.pending.skip_to(&self.log.tip().sequenced);
             self.acks.settled = base.slot;
             writes.push(Write::Purge(base));
