@@ -260,6 +260,20 @@ impl Member {
         }
     }
 
+    /// Who knows of no group, and does not come into the epoch that it was told of, forgets about that: the only member that had
+    /// accepted it may have lost its disk, and the group may have to go on from a lower one. It has promised nothing to anybody, so
+    /// nobody counts on it. Who is in a group can't do so; that asks for the next epoch instead.
+    pub(super) fn give_up_if_empty(&mut self) {
+        let Some(transition) = self.change.transition.as_ref().filter(|_| self.is_empty()) else { return };
+        let timing = &self.config.timing;
+        // It is not seen how a snapshot comes along.
+        let limit = if transition.part.tip.is_some() { 2 * timing.change_timeout } else { timing.hold_log };
+        if self.now.monotonic >= self.change.moved + limit {
+            self.set_transition_aside();
+            self.promised = self.accepted;
+        }
+    }
+
     pub(crate) fn take_entries_of_change(
         &mut self,
         from: MemberId,
