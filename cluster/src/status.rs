@@ -76,7 +76,7 @@ pub struct ProcessStatus {
     pub epoch: Option<u64>,
     /// Who started that epoch.
     pub epoch_coordinator: Option<String>,
-    /// Why that epoch was begun; only who started it knows.
+    /// Why that epoch was begun; a node that has restarted since does not know.
     pub epoch_reason: Option<String>,
     /// Why this customer node takes no turns, if it doesn't.
     pub outside_because: Option<String>,

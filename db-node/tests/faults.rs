@@ -99,8 +99,9 @@ async fn a_killed_owner_of_the_next_slot_is_noticed_by_its_connections_and_not_o
         );
     }
     println!("until the next success: {gaps:?}");
-    // The quickest, since the machine may be busy.
-    assert!(gaps.iter().min().unwrap() < &SILENCE, "{gaps:?}");
+    gaps.sort();
+    // The quickest, since the machine may be busy; and for the same reason no more than so much of the others.
+    assert!(gaps[0] < SILENCE && gaps[gaps.len() / 2] < 3 * SILENCE, "{gaps:?}");
     check(&nodes, writers).await;
 }
 

@@ -155,7 +155,7 @@ fn groups(status: &ClusterStatus) -> Vec<String> {
     };
     let customer = latest(Role::Customer).map(|node| {
         let begun_by = node.epoch_coordinator.as_deref().unwrap_or("nobody");
-        // Only who began the epoch can say why.
+        // Whoever is in the epoch can say why, but for those that have restarted since.
         let reason = status
             .processes
             .iter()

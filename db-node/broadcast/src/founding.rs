@@ -122,7 +122,7 @@ impl Member {
         };
         let roster: Vec<RosterEntry> = seats.filter_map(seat).collect();
         let base = Base::founded(list);
-        self.log = Log::new(self.config.members, base.clone());
+        self.log = Log::new(self.config.members, self.config.kept(), base.clone());
         (self.promised, self.accepted, self.roster) = (Epoch::FOUNDING, Epoch::FOUNDING, roster.clone());
         let accept = Write::Accept { epoch: Epoch::FOUNDING, roster };
         let then = Then::Accepted { epoch: Epoch::FOUNDING, slot: Slot(0) };

@@ -7,6 +7,7 @@ use crate::history::History;
 use crate::ids::{Epoch, Slot};
 use crate::members::MemberList;
 use crate::port::{Base, Entry, Request};
+use crate::rules::{Kept, Rule};
 use crate::sequenced::Sequenced;
 
 /// What a request and an entry take beyond their commands, roughly.
@@ -23,14 +24,16 @@ pub(crate) struct Tip {
     pub(crate) epoch: Epoch,
     pub(crate) time_ms: u64,
     pub(crate) sequenced: Sequenced,
+    kept: Kept,
     /// The list in force after this slot.
     pub(crate) members: Arc<MemberList>,
 }
 
 impl Tip {
-    pub(crate) fn new(members: u16, base: &Base) -> Self {
-        let sequenced = Sequenced::new(members, &base.sequenced);
+    pub(crate) fn new(members: u16, kept: Kept, base: &Base) -> Self {
+        let sequenced = Sequenced::new(members, kept, &base.sequenced);
         Tip {
+            kept,
             slot: base.slot,
             epoch: base.epoch,
             time_ms: base.time_ms,
@@ -47,7 +50,8 @@ impl Tip {
     pub(crate) fn follow(&mut self, entry: &Entry) -> Result<(), DoesNotFollow> {
         let sequence = &entry.sequence;
         let in_place = sequence.slot == self.slot.next();
-        let goes_on = sequence.epoch >= self.epoch && sequence.time_ms >= self.time_ms;
+        let is_later = sequence.time_ms >= self.time_ms || !self.kept.keeps(Rule::TimeNeverGoesBack);
+        let goes_on = sequence.epoch >= self.epoch && is_later;
         let listed = sequence.requests.iter().eq(entry.bodies.iter().map(|body| &body.id));
         let ordered = sequence.requests.iter().all(|id| self.sequenced.take(*id));
         let says_something = !sequence.requests.is_empty() || sequence.change.is_some();
@@ -71,6 +75,7 @@ impl Tip {
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Log {
     members: u16,
+    kept: Kept,
     base: Base,
     entries: VecDeque<Entry>,
     history: History,
@@ -82,10 +87,11 @@ pub(crate) struct Log {
 
 impl Log {
     /// An empty log above a base.
-    pub(crate) fn new(members: u16, base: Base) -> Self {
+    pub(crate) fn new(members: u16, kept: Kept, base: Base) -> Self {
         let history = History::empty(base.epoch, base.slot);
-        let tip = Tip::new(members, &base);
-        Log { members, base, entries: VecDeque::new(), history, tip, lists: VecDeque::new(), bytes: 0 }
+        let tip = Tip::new(members, kept, &base);
+        let (entries, lists) = (VecDeque::new(), VecDeque::new());
+        Log { members, kept, base, entries, history, tip, lists, bytes: 0 }
     }
 
     pub(crate) fn base(&self) -> &Base {
@@ -152,7 +158,7 @@ impl Log {
     /// Moves the base up to a slot of the log, and returns it.
     pub(crate) fn purge_upto(&mut self, slot: Slot) -> Base {
         debug_assert!(slot >= self.base.slot && slot <= self.last());
-        let mut tip = Tip::new(self.members, &self.base);
+        let mut tip = Tip::new(self.members, self.kept, &self.base);
         while tip.slot < slot
             && let Some(entry) = self.entries.pop_front()
         {
@@ -179,7 +185,7 @@ impl Log {
 
     /// What decides whether an entry may follow this slot of the log. Walks the log up to there: for rare use.
     pub(crate) fn tip_at(&self, slot: Slot) -> Tip {
-        let mut tip = Tip::new(self.members, &self.base);
+        let mut tip = Tip::new(self.members, self.kept, &self.base);
         for entry in self.entries.iter().take_while(|entry| entry.sequence.slot <= slot) {
             let follows = tip.follow(entry);
             debug_assert_eq!(follows, Ok(()));

@@ -68,11 +68,12 @@ impl Member {
         assert!(config.check().is_ok(), "see Config::check");
         let members = config.members;
         let founding = Founding::new(&durable, members, now.monotonic);
-        let mut log = Log::new(members, durable.base);
+        let mut log = Log::new(members, config.kept(), durable.base);
         for entry in durable.entries {
             assert!(log.append(entry).is_ok(), "the log on disk is broken: see Durable::check");
         }
-        let mut pending = Pending::new(members, &log.tip().sequenced, config.bounds.request_window());
+        let mut pending =
+            Pending::new(members, config.kept(), &log.tip().sequenced, config.bounds.request_window());
         pending.announce(config.me, durable.incarnation, 0, &log.tip().sequenced);
         let epoch_floor = log.floor_of(durable.accepted);
         // By the prefix property: if the log has that slot from that epoch, it has the same below it.

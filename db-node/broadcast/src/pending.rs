@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::ids::{Incarnation, MemberId, RequestId};
 use crate::log::request_bytes;
 use crate::port::{Entry, Request};
+use crate::rules::{Kept, Rule};
 use crate::sequenced::Sequenced;
 
 #[derive(Clone, Debug, Hash)]
@@ -17,6 +18,7 @@ pub(crate) struct Pending {
     pools: Vec<Pool>,
     ready: usize,
     window: u64,
+    kept: Kept,
 }
 
 /// The requests of one sender.
@@ -44,12 +46,13 @@ pub(crate) enum Offered {
 
 impl Pending {
     /// `window`: how far ahead of what is sequenced requests are kept.
-    pub(crate) fn new(members: u16, sequenced: &Sequenced, window: u64) -> Self {
+    pub(crate) fn new(members: u16, kept: Kept, sequenced: &Sequenced, window: u64) -> Self {
         let pool = |member| {
             let incarnation = sequenced.incarnation(member).unwrap_or(Incarnation(0));
             Pool::new(incarnation, sequenced.next(member, incarnation).unwrap_or(1))
         };
-        Pending { pools: (0..members).map(|member| pool(MemberId(member))).collect(), ready: 0, window }
+        let pools = (0..members).map(|member| pool(MemberId(member))).collect();
+        Pending { pools, ready: 0, window, kept }
     }
 
     /// How many requests can be taken at once.
@@ -102,7 +105,11 @@ impl Pending {
         let window = self.window;
         let pool = &mut self.pools[usize::from(id.sender.0)];
         if id.incarnation < pool.incarnation {
-            return Offered::Superseded;
+            if self.kept.keeps(Rule::SupersededNeverSequenced) {
+                return Offered::Superseded;
+            }
+            self.ready -= pool.ready;
+            *pool = Pool::new(id.incarnation, sequenced.next(id.sender, id.incarnation).unwrap_or(1));
         }
         let ready_before = pool.ready;
         let offered = pool.offer(request, window);
@@ -122,7 +129,8 @@ impl Pending {
     /// The requests of a sender that may be taken, in order.
     pub(crate) fn takeable(&self, sender: MemberId) -> impl Iterator<Item = &Arc<Request>> {
         let pool = &self.pools[usize::from(sender.0)];
-        pool.requests.iter().take(pool.ready).flatten()
+        let in_order = if self.kept.keeps(Rule::InTheSendersOrder) { pool.ready } else { usize::MAX };
+        pool.requests.iter().take(in_order).flatten()
     }
 
     /// The log has sequenced this request.

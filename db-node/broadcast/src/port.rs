@@ -18,6 +18,7 @@ use crate::ids::{DiskId, Epoch, Incarnation, MemberId, RequestId, RosterEntry, S
 use crate::log::Tip;
 use crate::members::{ListChange, MemberList};
 use crate::message::Message;
+use crate::rules::Kept;
 
 /// What time it is, in both senses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -143,7 +144,7 @@ impl Durable {
     /// # Errors
     /// What is wrong first.
     pub fn check(&self, members: u16) -> Result<(), BrokenLog> {
-        let mut tip = Tip::new(members, &self.base);
+        let mut tip = Tip::new(members, Kept::default(), &self.base);
         for entry in &self.entries {
             let (slot, after) = (entry.sequence.slot, tip.slot);
             tip.follow(entry).map_err(|_| BrokenLog::DoesNotFollow { slot, after })?;

@@ -46,11 +46,21 @@ pub enum Rule {
     FoundersAreBound,
     /// An owner gives a slot no time that is far ahead of the median of all clocks.
     TimeNearTheMedian,
+    /// The times of slots never go back.
+    TimeNeverGoesBack,
+    /// The requests of a sender are sequenced in order, without a gap.
+    InTheSendersOrder,
+    /// Once a request of a later incarnation of a sender is sequenced, none of an earlier one is.
+    SupersededNeverSequenced,
+    /// A log takes the base of a snapshot only in an epoch that is not earlier than the giver's.
+    SnapshotOfNoLaterEpoch,
+    /// A member goes on in another incarnation each time that it starts. (Who starts it sees to that.)
+    RaisedAtEachStart,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Rule; 21] = [
+    pub const ALL: [Rule; 26] = [
         Rule::DurableBeforeAcknowledged,
         Rule::CommitByMajority,
         Rule::AcknowledgedInThisEpoch,
@@ -72,20 +82,47 @@ impl Rule {
         Rule::FoundedByAll,
         Rule::FoundersAreBound,
         Rule::TimeNearTheMedian,
+        Rule::TimeNeverGoesBack,
+        Rule::InTheSendersOrder,
+        Rule::SupersededNeverSequenced,
+        Rule::SnapshotOfNoLaterEpoch,
+        Rule::RaisedAtEachStart,
     ];
 }
 
-impl crate::config::Config {
-    /// Whether a rule holds in this member.
+/// Which rules are kept: all of them, but in tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Kept {
     #[cfg(feature = "breakable")]
-    pub(crate) fn keeps(&self, rule: Rule) -> bool {
-        self.broken != Some(rule)
+    pub(crate) but: Option<Rule>,
+}
+
+impl Kept {
+    #[cfg(feature = "breakable")]
+    pub(crate) fn keeps(self, rule: Rule) -> bool {
+        self.but != Some(rule)
     }
 
-    /// All rules hold.
     #[cfg(not(feature = "breakable"))]
     #[inline(always)]
-    pub(crate) const fn keeps(&self, _rule: Rule) -> bool {
+    pub(crate) const fn keeps(self, _rule: Rule) -> bool {
         true
+    }
+}
+
+impl crate::config::Config {
+    /// The rules that this member keeps.
+    #[inline(always)]
+    pub(crate) fn kept(&self) -> Kept {
+        Kept {
+            #[cfg(feature = "breakable")]
+            but: self.broken,
+        }
+    }
+
+    /// Whether this member keeps a rule.
+    #[inline(always)]
+    pub(crate) fn keeps(&self, rule: Rule) -> bool {
+        self.kept().keeps(rule)
     }
 }

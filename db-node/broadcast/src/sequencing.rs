@@ -204,7 +204,8 @@ impl Member {
         }
         let bodies = self.choose(slot);
         let requests = bodies.iter().map(|body| body.id).collect();
-        let time_ms = self.agreed_wall_ms().max(self.log.tip().time_ms);
+        let not_before = if self.config.keeps(Rule::TimeNeverGoesBack) { self.log.tip().time_ms } else { 0 };
+        let time_ms = self.agreed_wall_ms().max(not_before);
         let sequence = Sequence { epoch: self.accepted, slot, requests, time_ms, change };
         let multicast = Arc::new(sequence.clone());
         if self.append(Entry { sequence, bodies }).is_err() {

@@ -15,7 +15,13 @@ const NONE: Bounds = Bounds { proposals: 0, reads: 0, crashes: 0, suspicions: 0,
 
 /// Nothing within the bounds hurts an invariant, and what the bounds are meant to reach is reached.
 fn holds(bounds: Bounds, whom: Whom) {
-    let checker = Group::new(bounds, whom, None).checker().threads(2).spawn_bfs().join();
+    holds_within(usize::MAX, bounds, whom);
+}
+
+/// The same, of all that can happen in so many steps.
+fn holds_within(steps: usize, bounds: Bounds, whom: Whom) {
+    let checker = Group::new(bounds, whom, None).checker();
+    let checker = checker.threads(2).target_max_depth(steps).spawn_bfs().join();
     println!(
         "{bounds:?}: {} different states, {} steps between them, up to {} in a row",
         checker.unique_state_count(),
@@ -63,6 +69,12 @@ fn a_request_while_a_member_crashes_and_is_taken_in_again() {
 #[test]
 fn two_epochs_that_compete() {
     holds(Bounds { suspicions: 2, epochs: 2, ..NONE }, EVERYONE);
+}
+
+#[test]
+fn a_request_while_two_epochs_compete() {
+    let bounds = Bounds { proposals: 1, suspicions: 2, epochs: 2, ..NONE };
+    holds_within(22, bounds, Whom { proposing: 0b010, suspected: 0b010, ..EVERYONE });
 }
 
 #[test]

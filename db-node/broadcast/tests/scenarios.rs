@@ -326,6 +326,7 @@ scenarios![
     a_restarted_member_takes_no_turn_before_it_is_taken_in,
     an_observer_that_is_cut_off_disturbs_nobody,
     an_assignment_that_only_its_dead_owner_knew_is_dropped,
+    an_empty_member_gives_up_an_epoch_that_was_lost_with_its_coordinator,
     a_coordinator_that_dies_is_replaced,
     all_members_crash_and_come_back,
     a_member_that_was_away_catches_up_from_logs,

@@ -7,7 +7,7 @@ mod world;
 
 use agora_broadcast::Rule;
 use world::plan::Plan;
-use world::shrink::{Failure, Shrunk, shrink, try_plan};
+use world::shrink::{Shrunk, shrink, try_plan};
 
 /// A schedule with a good many deeds in which the broken rule hurts an invariant. (That nothing moves on any more takes long to see.)
 fn long_failing_plan(rule: Rule) -> Plan {
@@ -15,8 +15,7 @@ fn long_failing_plan(rule: Rule) -> Plan {
     let first: u64 = std::env::var("AGORA_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     println!("seeds from {first} on");
     let is_long = |plan: &Plan| (50..500).contains(&plan.deeds.len());
-    let hurts =
-        |plan: &Plan| try_plan(plan, Some(rule)).0.is_some_and(|Failure(how)| !how.starts_with("liveness"));
+    let hurts = |plan: &Plan| try_plan(plan, Some(rule)).0.is_some_and(|failure| failure.is_of_safety());
     let mut plans = (first..first + 20_000).map(Plan::of).filter(is_long);
     plans.find(hurts).expect("a schedule notices the broken rule")
 }

@@ -77,7 +77,7 @@ pub enum Protocol {
         next_owner: usize,
         /// This node's incarnation.
         incarnation: u64,
-        /// Why the epoch was begun; only its coordinator knows.
+        /// Why the epoch was begun; who has restarted since does not know.
         epoch_reason: Option<String>,
         /// Why this node takes no turns; none if it does.
         outside_because: Option<String>,

@@ -130,6 +130,24 @@ impl Report {
         )
     }
 
+    /// The medians of several runs in a line, for people.
+    pub fn medians(runs: &[Report]) -> String {
+        let median = |of: fn(&Report) -> f64| {
+            let mut values: Vec<f64> = runs.iter().map(of).collect();
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied().unwrap_or(0.0)
+        };
+        let ms = |of| format!("{:.2} ms", median(of) / 1000.0);
+        format!(
+            "  medians of {} runs: {:.0} /s   p50 {}   p99 {}   max {}",
+            runs.len(),
+            median(|run| run.ops_per_s),
+            ms(|run| run.p50_us as f64),
+            ms(|run| run.p99_us as f64),
+            ms(|run| run.max_us as f64),
+        )
+    }
+
     /// All of it, for people.
     pub fn text(&self) -> String {
         let ms = |us: u64| format!("{:.2} ms", us as f64 / 1000.0);
@@ -220,6 +238,9 @@ mod tests {
             disk_bytes_per_op: Some(2048.0),
         };
         let report = Report::new(measured);
+        let run = |ops_per_s, p50_us| Report { ops_per_s, p50_us, ..report.clone() };
+        let medians = Report::medians(&[run(10.0, 700), run(30.0, 900), run(20.0, 5000)]);
+        assert_eq!(medians, "  medians of 3 runs: 20 /s   p50 0.90 ms   p99 0.80 ms   max 0.80 ms");
         let text = report.text();
         assert!(text.starts_with("customer write at customer-2, 4 clients,"), "{text}");
         assert!(

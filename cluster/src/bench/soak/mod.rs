@@ -4,6 +4,7 @@ mod report;
 mod sample;
 mod verdict;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::prober::Checksums;
 use crate::verify::{self, compare};
 
 pub(crate) use report::Report;
-pub(crate) use sample::Sample;
+pub(crate) use sample::{Phase, Sample};
 pub(crate) use verdict::Verdict;
 
 /// What to do.
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
     pub time: Duration,
     /// Clients that write as fast as they are answered.
     pub clients: usize,
+    /// But no more writes a second than these.
+    pub rate: u32,
     /// Between two looks at memory and disk.
     pub every: Duration,
     /// Started again, it is up to date, takes turns and answers calls within this time.
@@ -45,7 +48,6 @@ pub(crate) struct Plan {
 /// What was found out.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
-    /// The last one is of the time when the node was back.
     pub samples: Vec<Sample>,
     /// Until the node that was down was back; none if it did not come back in time.
     pub back_after: Option<Duration>,
@@ -59,12 +61,23 @@ pub(crate) struct Found {
     pub died: Vec<String>,
 }
 
-/// Load goes on for so long after that.
-const AFTERWARDS: Duration = Duration::from_secs(2);
+/// Load goes on for so long after that: long enough to see that logs are cut again.
+const AFTERWARDS: Duration = Duration::from_secs(6);
 /// Replicas come to the same slot within this time once the load has ended.
 const COMPARE: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const CONNECTIONS: usize = 4;
+
+/// To catch up takes no longer than this, on any machine on which it is worth while to measure.
+const CATCH_UP: Duration = Duration::from_secs(60);
+const RATE_MAX: u64 = 1_000_000;
+
+/// So many writes a second, for so long and until the node is back, are remembered without a new one being refused.
+pub(crate) fn rate_that_fits(time: Duration) -> u32 {
+    let writes = verdict::WRITES_MAX / 20 * 19;
+    let rate = writes / (time + CATCH_UP + AFTERWARDS).as_secs();
+    u32::try_from(rate.clamp(1, RATE_MAX)).unwrap_or(u32::MAX)
+}
 
 /// Runs it. `told` hears of each sample as it is taken.
 pub(crate) async fn run(
@@ -104,31 +117,40 @@ async fn soak(
     cluster.kill(&plan.down).await?;
     let (successes, end) = (Arc::new(Successes::default()), CancellationToken::new());
     let timing = Timing { warmup: Duration::ZERO, measured: plan.time + plan.back_within + AFTERWARDS };
-    let load = load::run(clients, Op::Write, Pace::Closed, timing, Arc::clone(&successes), &end);
+    let pace = Pace::Open { per_second: plan.rate.into() };
+    let load = load::run(clients, Op::Write, pace, timing, Arc::clone(&successes), &end);
     let began = Instant::now();
     let watch = async {
         let _end = end.clone().drop_guard();
         let mut samples = Vec::new();
-        let mut look = async || {
+        let mut look = async |phase| {
             let writes = successes.count.load(Ordering::Relaxed);
-            let sample = Sample::take(cluster, began.elapsed(), writes).await;
+            let sample = Sample::take(cluster, phase, began.elapsed(), writes).await;
             told(&sample);
             samples.push(sample);
         };
         while began.elapsed() < plan.time {
             tokio::time::sleep(plan.every.min(plan.time.saturating_sub(began.elapsed()))).await;
-            look().await;
+            look(Phase::Down).await;
         }
         let restarted = Instant::now();
         cluster.restart(&plan.down).await?;
         let back = async {
             until_it_takes_turns(cluster, &plan.down).await;
             until_it_serves(site, down).await;
+            restarted.elapsed()
         };
-        let back = tokio::time::timeout(plan.back_within, back).await;
-        let back_after = back.is_ok().then(|| restarted.elapsed());
+        let mut back = pin!(tokio::time::timeout(plan.back_within, back));
+        let back_after = loop {
+            tokio::select! {
+                back_after = &mut back => break back_after.ok(),
+                () = tokio::time::sleep(plan.every) => look(Phase::CatchingUp).await,
+            }
+        };
+        let phase = if back_after.is_some() { Phase::Back } else { Phase::CatchingUp };
+        look(phase).await;
         tokio::time::sleep(AFTERWARDS).await;
-        look().await;
+        look(phase).await;
         anyhow::Ok((samples, back_after))
     };
     let (outcome, watched) = tokio::join!(load, watch);

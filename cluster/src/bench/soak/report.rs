@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Found, Plan, Sample, Verdict};
+use super::{Found, Phase, Plan, Sample, Verdict};
 use crate::bench::load::Outcome;
 use crate::cli::out;
 
@@ -33,8 +33,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub fn new(plan: &Plan, found: Found, outcome: &Outcome) -> Self {
-        let errors = outcome.errors.values().sum();
-        let verdict = Verdict::of(plan, &found, errors);
+        let verdict = Verdict::of(plan, &found, &outcome.errors);
         let Found { samples, back_after, took_state, replicas, .. } = found;
         let most = |of: fn(&super::sample::Usage) -> Option<u64>| {
             samples.iter().map(|sample| sample.most(of)).max().unwrap_or(0)
@@ -45,7 +44,7 @@ impl Report {
             clients: plan.clients,
             writes,
             ops_per_s: (writes as f64 / outcome.measured.as_secs_f64().max(f64::MIN_POSITIVE)).round(),
-            errors,
+            errors: outcome.errors.values().sum(),
             max_gap_us: u64::try_from(outcome.max_gap.as_micros()).unwrap_or(u64::MAX),
             memory_bytes_most: most(|node| node.memory_bytes),
             disk_bytes_most: most(|node| node.disk_bytes),
@@ -87,9 +86,8 @@ impl Report {
 /// The growth for each write in the second half of the time in which the node was down.
 fn growth(samples: &[Sample], plan: &Plan, of: impl Fn(&Sample) -> u64) -> f64 {
     let half = plan.time.as_secs_f64() / 2.0;
-    // The last sample is of the time after that.
-    let while_down = samples.get(..samples.len().saturating_sub(1)).unwrap_or_default();
-    let mut second_half = while_down.iter().filter(|sample| sample.at_s >= half);
+    let is_in = |sample: &&Sample| sample.phase == Phase::Down && sample.at_s >= half;
+    let mut second_half = samples.iter().filter(is_in);
     let Some(first) = second_half.next() else { return 0.0 };
     let last = second_half.next_back().unwrap_or(first);
     let writes = last.writes.saturating_sub(first.writes).max(1);
@@ -124,7 +122,7 @@ mod tests {
 
     #[test]
     fn growth_is_that_of_the_second_half_and_not_of_what_comes_after() {
-        let sample = |at_s: u64, writes: u64, memory: u64| {
+        let sample = |phase, at_s: u64, writes: u64, memory: u64| {
             let usage = Usage {
                 node: "n".into(),
                 memory_bytes: Some(memory),
@@ -132,15 +130,19 @@ mod tests {
                 log_slots: None,
                 applied: None,
             };
-            Sample { at_s: at_s as f64, writes, nodes: vec![usage] }
+            Sample { phase, at_s: at_s as f64, writes, nodes: vec![usage] }
         };
-        let samples = [(0, 0, 0), (5, 100, 9000), (8, 150, 9500), (10, 200, 9800), (12, 300, 50_000)];
-        let samples: Vec<Sample> =
-            samples.into_iter().map(|(at, writes, memory)| sample(at, writes, memory)).collect();
+        let while_down = [(0, 0, 0), (5, 100, 9000), (8, 150, 9500), (10, 200, 9800)];
+        let while_down = while_down.into_iter();
+        let mut samples: Vec<Sample> =
+            while_down.map(|(at, writes, memory)| sample(Phase::Down, at, writes, memory)).collect();
+        samples.push(sample(Phase::CatchingUp, 11, 250, 50_000));
+        samples.push(sample(Phase::Back, 12, 300, 40_000));
         let plan = Plan {
             down: "n".into(),
             time: Duration::from_secs(10),
             clients: 1,
+            rate: 1000,
             every: Duration::from_secs(1),
             back_within: Duration::ZERO,
             keep_log_slots: 1,

@@ -9,9 +9,19 @@ use crate::cluster::Cluster;
 use crate::prober::Checksums;
 use crate::status::ProcessStatus;
 
+/// What the node that is down for long does at that moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Phase {
+    Down,
+    CatchingUp,
+    Back,
+}
+
 /// A moment.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Sample {
+    pub phase: Phase,
     /// Seconds since the load began.
     pub at_s: f64,
     /// Writes acknowledged until then.
@@ -33,10 +43,10 @@ pub(crate) struct Usage {
 }
 
 impl Sample {
-    pub async fn take(cluster: &Cluster, since_start: Duration, writes: u64) -> Sample {
+    pub async fn take(cluster: &Cluster, phase: Phase, since_start: Duration, writes: u64) -> Sample {
         let status = cluster.status(Checksums::Skip).await;
         let customers = status.processes.iter().filter(|process| process.role == Role::Customer);
-        Sample { at_s: since_start.as_secs_f64(), writes, nodes: customers.map(usage).collect() }
+        Sample { phase, at_s: since_start.as_secs_f64(), writes, nodes: customers.map(usage).collect() }
     }
 
     /// What this node has.

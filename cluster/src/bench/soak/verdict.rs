@@ -1,10 +1,14 @@
 //! What is promised of a cluster that has a node down for long, and whether a run has kept it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use agora_machine::{ANSWER_OVERHEAD_BYTES, ANSWERS_BYTES_MAX};
+use agora_proto::common::Code;
 use serde::Serialize;
 
-use super::{Found, Plan, Sample};
+use super::sample::Usage;
+use super::{Found, Phase, Plan, Sample};
 use crate::cli::out;
 
 /// The log is cut when the state was made durable, which happens every two seconds and may take its time.
@@ -12,9 +16,27 @@ const LOG_CUT_WITHIN_S: f64 = 5.0;
 /// What a node takes without data, and by how much files grow at a time.
 const DISK_BYTES_ANYWAY: u64 = 64 << 20;
 const MEMORY_BYTES_ANYWAY: u64 = 256 << 20;
-/// Of each write it is remembered for a day what was answered.
-const DISK_BYTES_PER_WRITE: u64 = 512;
-const MEMORY_BYTES_PER_WRITE: u64 = 1024;
+/// What is answered to a cart's change is remembered for a day, and nothing else stays of it.
+const ANSWER_BYTES: u64 = ANSWER_OVERHEAD_BYTES + 24;
+/// So many writes can be remembered.
+pub(super) const WRITES_MAX: u64 = ANSWERS_BYTES_MAX / ANSWER_BYTES;
+/// While a node takes the state of another one, that keeps all log since then, up to so much.
+const HELD_LOG_BYTES: u64 = 1 << 30;
+
+/// What the answers to so many writes take in memory: an index grows by doubling, and so may what is around it.
+const fn memory_of_answers(writes: u64) -> u64 {
+    answers_bytes(writes) * 3 / 2
+}
+
+/// And on disk: while a state is written anew, there may be two and a half of it.
+const fn disk_of_answers(writes: u64) -> u64 {
+    answers_bytes(writes) * 5 / 2
+}
+
+const fn answers_bytes(writes: u64) -> u64 {
+    let writes = if writes < WRITES_MAX { writes } else { WRITES_MAX };
+    writes * ANSWER_BYTES
+}
 
 /// Whether all was kept.
 #[derive(Clone, Debug, Serialize)]
@@ -32,38 +54,13 @@ pub(crate) struct Promise {
 }
 
 impl Verdict {
-    pub fn of(plan: &Plan, found: &Found, errors: u64) -> Self {
-        let mut promises = vec![came_back(plan, found), equal(found), answered(errors), alive(found)];
-        // What is kept for a node that is being sent a state is no matter of this: all of it is while the node is down.
-        let while_down = found.samples.split_last().map_or(&[][..], |(_, before)| before);
-        promises.push(log_is_cut(plan, while_down));
-        let bytes = |what, of: fn(&super::sample::Usage) -> Option<u64>, anyway, per_write| {
-            let allowed = |sample: &Sample| anyway + per_write * sample.writes;
-            let worst =
-                while_down.iter().max_by_key(|sample| sample.most(of).saturating_sub(allowed(sample)));
-            let (most, allowed) = worst.map_or((0, anyway), |worst| (worst.most(of), allowed(worst)));
-            Promise {
-                promise: format!(
-                    "a node takes at most {} of {what}, and {per_write} bytes for each write",
-                    out::bytes(anyway)
-                ),
-                found: format!("{} where {} are allowed", out::bytes(most), out::bytes(allowed)),
-                kept: most <= allowed,
-            }
-        };
+    pub fn of(plan: &Plan, found: &Found, errors: &BTreeMap<String, u64>) -> Self {
+        let mut promises = vec![came_back(plan, found), equal(found), answered(found, errors), alive(found)];
+        promises.push(log_is_cut(plan, &found.samples));
         let log_bytes = 2 * plan.keep_log_bytes;
-        promises.push(bytes(
-            "disk",
-            |node| node.disk_bytes,
-            DISK_BYTES_ANYWAY + log_bytes,
-            DISK_BYTES_PER_WRITE,
-        ));
-        promises.push(bytes(
-            "memory",
-            |node| node.memory_bytes,
-            MEMORY_BYTES_ANYWAY + log_bytes,
-            MEMORY_BYTES_PER_WRITE,
-        ));
+        let (disk, memory) = (DISK_BYTES_ANYWAY + log_bytes, MEMORY_BYTES_ANYWAY + log_bytes);
+        promises.push(is_bounded(found, "disk", |node| node.disk_bytes, (disk, disk_of_answers)));
+        promises.push(is_bounded(found, "memory", |node| node.memory_bytes, (memory, memory_of_answers)));
         Verdict { kept: promises.iter().all(|promise| promise.kept), promises }
     }
 
@@ -101,11 +98,44 @@ fn equal(found: &Found) -> Promise {
     Promise { promise: "in the end all replicas hold the same".into(), found: told, kept }
 }
 
-fn answered(errors: u64) -> Promise {
+fn answered(found: &Found, errors: &BTreeMap<String, u64>) -> Promise {
+    let kinds = errors.iter().map(|(why, count)| format!("{count} {why}")).collect::<Vec<_>>().join(", ");
+    let writes = found.samples.last().map_or(0, |sample| sample.writes);
+    // What is counted here can't be more than roughly what the databases count.
+    let is_full = writes >= WRITES_MAX / 10 * 9 && errors.contains_key(Code::RateLimited.as_str_name());
+    let told = match (errors.is_empty(), is_full) {
+        (true, _) => "all were".into(),
+        (false, false) => format!("these were not: {kinds}"),
+        (false, true) => format!(
+            "these were not: {kinds}; the answers of a day take all of the {} that they may: see --rate",
+            out::bytes(ANSWERS_BYTES_MAX)
+        ),
+    };
+    Promise { promise: "all calls are answered".into(), found: told, kept: errors.is_empty() }
+}
+
+/// A node takes no more than this, what the answers to all writes take, and what is kept for a node that takes the state.
+fn is_bounded(
+    found: &Found,
+    what: &str,
+    of: fn(&Usage) -> Option<u64>,
+    (anyway, of_answers): (u64, fn(u64) -> u64),
+) -> Promise {
+    let allowed = |sample: &Sample| {
+        let is_held = found.took_state && sample.phase != Phase::Down;
+        anyway + of_answers(sample.writes) + if is_held { HELD_LOG_BYTES } else { 0 }
+    };
+    let beyond = |sample: &Sample| i128::from(sample.most(of)) - i128::from(allowed(sample));
+    let worst = found.samples.iter().max_by_key(|sample| beyond(sample));
+    let (most, allowed) = worst.map_or((0, anyway), |worst| (worst.most(of), allowed(worst)));
     Promise {
-        promise: "all calls are answered".into(),
-        found: format!("{errors} were not"),
-        kept: errors == 0,
+        promise: format!(
+            "a node takes at most {} of {what}, and what it remembers of each write: {} bytes, of no more than {WRITES_MAX} writes",
+            out::bytes(anyway),
+            of_answers(1),
+        ),
+        found: format!("{} where {} are allowed", out::bytes(most), out::bytes(allowed)),
+        kept: most <= allowed,
     }
 }
 
@@ -118,12 +148,20 @@ fn alive(found: &Found) -> Promise {
 }
 
 /// No node has more slots of log than are to be kept, an eighth more, and those that came since the log may have been cut last.
+/// What is kept for a node that is being sent a state is no matter of this: it is cut once that is back.
 fn log_is_cut(plan: &Plan, samples: &[Sample]) -> Promise {
     let keep = plan.keep_log_slots + plan.keep_log_slots / 8;
     let mut worst = (0_u64, keep);
     for (index, sample) in samples.iter().enumerate() {
-        let earlier =
-            samples.iter().take(index).rfind(|earlier| earlier.at_s + LOG_CUT_WITHIN_S <= sample.at_s);
+        let is_earlier = |earlier: &&Sample| {
+            earlier.phase == sample.phase && earlier.at_s + LOG_CUT_WITHIN_S <= sample.at_s
+        };
+        let earlier = samples.iter().take(index).rfind(is_earlier);
+        match sample.phase {
+            Phase::Down => {}
+            Phase::Back if earlier.is_some() => {}
+            Phase::CatchingUp | Phase::Back => continue,
+        }
         for node in &sample.nodes {
             let (Some(slots), Some(applied)) = (node.log_slots, node.applied) else { continue };
             let before = earlier.and_then(|earlier| earlier.of(&node.node)?.applied).unwrap_or(0);
@@ -144,7 +182,6 @@ fn log_is_cut(plan: &Plan, samples: &[Sample]) -> Promise {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::Usage;
     use super::*;
 
     fn plan() -> Plan {
@@ -153,6 +190,7 @@ mod tests {
             time: Duration::from_secs(20),
             back_within: Duration::from_secs(30),
             clients: 1,
+            rate: 1000,
             every: Duration::from_secs(1),
             keep_log_slots: 80,
             keep_log_bytes: 1 << 20,
@@ -162,7 +200,7 @@ mod tests {
     const NONE: [usize; 0] = [];
 
     /// A look at a node that applies a hundred slots, of two writes each, in a second.
-    fn look(at_s: u64, log_slots: u64) -> Sample {
+    fn look(phase: Phase, at_s: u64, log_slots: u64) -> Sample {
         let usage = Usage {
             node: "a".into(),
             memory_bytes: Some(MEMORY_BYTES_ANYWAY),
@@ -170,15 +208,21 @@ mod tests {
             log_slots: Some(log_slots),
             applied: Some(100 * at_s),
         };
-        Sample { at_s: at_s as f64, writes: 200 * at_s, nodes: vec![usage] }
+        Sample { phase, at_s: at_s as f64, writes: 200 * at_s, nodes: vec![usage] }
     }
 
     fn found(log_slots: u64) -> Found {
+        use Phase::*;
+        let looks = [
+            (Down, 4, 400),
+            (Down, 10, 300),
+            (Down, 16, log_slots),
+            (CatchingUp, 22, 100_000),
+            (Back, 26, 100_000),
+            (Back, 32, 690),
+        ];
         Found {
-            // The last look is of the time after that.
-            samples: [(4, 400), (10, 300), (16, log_slots), (22, 100_000)]
-                .map(|(at, slots)| look(at, slots))
-                .into(),
+            samples: looks.map(|(phase, at, slots)| look(phase, at, slots)).into(),
             back_after: Some(Duration::from_secs(30)),
             took_state: false,
             nodes: 3,
@@ -188,8 +232,9 @@ mod tests {
     }
 
     /// Which promises were not kept, by their places.
-    fn broken(found: &Found, errors: u64) -> Vec<usize> {
-        let verdict = Verdict::of(&plan(), found, errors);
+    fn broken(found: &Found, errors: &[(&str, u64)]) -> Vec<usize> {
+        let errors = errors.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect();
+        let verdict = Verdict::of(&plan(), found, &errors);
         let broken = verdict.promises.iter().enumerate().filter(|(_, promise)| !promise.kept);
         let broken: Vec<usize> = broken.map(|(place, _)| place).collect();
         assert_eq!(verdict.kept, broken.is_empty());
@@ -200,28 +245,77 @@ mod tests {
     #[test]
     fn each_promise_is_judged_by_itself() {
         // 90 may stay, and 600 came since 10 s, the last look that was early enough.
-        assert_eq!(broken(&found(690), 0), NONE);
-        assert_eq!(broken(&found(691), 0), [4]);
-        assert_eq!(broken(&Found { back_after: None, ..found(0) }, 0), [0]);
-        assert_eq!(broken(&Found { back_after: Some(Duration::from_millis(30_001)), ..found(0) }, 0), [0]);
-        assert_eq!(broken(&Found { replicas: Ok(2), ..found(0) }, 0), [1]);
-        assert_eq!(broken(&Found { replicas: Err("at 7, a has x and b has y".into()), ..found(0) }, 0), [1]);
-        assert_eq!(broken(&found(0), 1), [2]);
-        assert_eq!(broken(&Found { died: vec!["a: SIGABRT".into()], ..found(0) }, 0), [3]);
+        assert_eq!(broken(&found(690), &[]), NONE);
+        assert_eq!(broken(&found(691), &[]), [4]);
+        assert_eq!(broken(&Found { back_after: None, ..found(0) }, &[]), [0]);
+        assert_eq!(broken(&Found { back_after: Some(Duration::from_millis(30_001)), ..found(0) }, &[]), [0]);
+        assert_eq!(broken(&Found { replicas: Ok(2), ..found(0) }, &[]), [1]);
+        assert_eq!(
+            broken(&Found { replicas: Err("at 7, a has x and b has y".into()), ..found(0) }, &[]),
+            [1]
+        );
+        assert_eq!(broken(&found(0), &[("unavailable", 1)]), [2]);
+        assert_eq!(broken(&Found { died: vec!["a: SIGABRT".into()], ..found(0) }, &[]), [3]);
     }
 
     #[test]
-    fn disk_and_memory_may_grow_by_so_much_for_each_write() {
-        let with = |disk, memory| {
-            let mut found = found(0);
-            let (log, writes) = (2 << 20, 3_200);
-            let node = &mut found.samples[2].nodes[0];
-            node.disk_bytes = Some(DISK_BYTES_ANYWAY + log + DISK_BYTES_PER_WRITE * writes + disk);
-            node.memory_bytes = Some(MEMORY_BYTES_ANYWAY + log + MEMORY_BYTES_PER_WRITE * writes + memory);
-            broken(&found, 0)
+    fn a_log_is_cut_again_once_the_node_is_back() {
+        let mut found = found(0);
+        found.samples[5] = look(Phase::Back, 32, 691);
+        assert_eq!(broken(&found, &[]), [4]);
+    }
+
+    #[test]
+    fn disk_and_memory_may_grow_by_what_is_remembered_and_what_is_held_for_who_takes_the_state() {
+        let with = |place: usize, took_state, held, disk, memory| {
+            let mut found = Found { took_state, ..found(0) };
+            let (writes, anyway) = (found.samples[place].writes, (2 << 20) + held);
+            let node = &mut found.samples[place].nodes[0];
+            node.disk_bytes = Some(DISK_BYTES_ANYWAY + anyway + disk_of_answers(writes) + disk);
+            node.memory_bytes = Some(MEMORY_BYTES_ANYWAY + anyway + memory_of_answers(writes) + memory);
+            broken(&found, &[])
         };
-        assert_eq!(with(0, 0), NONE);
-        assert_eq!(with(1, 0), [5]);
-        assert_eq!(with(0, 1), [6]);
+        for (place, took_state, held) in
+            [(2, true, 0), (3, false, 0), (3, true, HELD_LOG_BYTES), (5, true, HELD_LOG_BYTES)]
+        {
+            assert_eq!(with(place, took_state, held, 0, 0), NONE);
+            assert_eq!(with(place, took_state, held, 1, 0), [5]);
+            assert_eq!(with(place, took_state, held, 0, 1), [6]);
+        }
+    }
+
+    /// A run at full load in which a node takes so many bytes for each write, whatever it takes besides.
+    fn after_a_minute(writes_per_s: u64, bytes_per_write: u64) -> Vec<usize> {
+        let mut found = found(0);
+        for sample in &mut found.samples {
+            sample.writes = 60 * writes_per_s;
+            let node = &mut sample.nodes[0];
+            node.disk_bytes = Some(bytes_per_write * sample.writes);
+            node.memory_bytes = Some(bytes_per_write * sample.writes);
+        }
+        broken(&found, &[])
+    }
+
+    #[test]
+    fn a_leak_is_seen_within_a_minute() {
+        assert_eq!(after_a_minute(50_000, ANSWER_BYTES), NONE);
+        assert_eq!(after_a_minute(50_000, 400), [5, 6]);
+        assert_eq!(after_a_minute(50_000, ANSWER_BYTES + 150), [5, 6], "a small one, too");
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_at_the_bound_it_is_said() {
+        assert!(answers_bytes(u64::MAX) <= ANSWERS_BYTES_MAX);
+        let mut full = found(0);
+        full.samples[5].writes = WRITES_MAX;
+        let told = |found: &Found, why: &str| {
+            let errors = BTreeMap::from([(why.to_owned(), 7)]);
+            Verdict::of(&plan(), found, &errors).promises[2].clone()
+        };
+        let refused = Code::RateLimited.as_str_name();
+        assert!(told(&full, refused).found.contains("the answers of a day take all of the 2.5 GiB"));
+        assert!(!told(&full, refused).kept);
+        assert_eq!(told(&found(0), refused).found, format!("these were not: 7 {refused}"));
+        assert_eq!(told(&full, "unavailable").found, "these were not: 7 unavailable");
     }
 }

@@ -46,6 +46,9 @@ pub struct LoadArgs {
     /// [default: each client makes its next call when the last one was answered]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: Option<u32>,
+    /// Measure so often, one after the other on the same cluster, and tell the medians.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100), conflicts_with = "kill")]
+    runs: u16,
     /// How many seconds are measured.
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
@@ -100,7 +103,7 @@ pub async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     // With the JSON on standard output, what people read goes elsewhere.
     let text = match &reports[..] {
         [report] => report.text(),
-        reports => reports.iter().map(Report::line).collect::<Vec<_>>().join("\n"),
+        reports => lines(reports, usize::from(args.runs)).join("\n"),
     };
     match &args.json {
         Some(path) if path.as_os_str() == "-" => out::note(&text),
@@ -114,7 +117,16 @@ pub async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     Ok(if stop.is_cancelled() { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
-/// One report, or one for each node.
+/// A line for each report; and one for each node's medians, if it was measured more than once.
+fn lines(reports: &[Report], runs: usize) -> Vec<String> {
+    let of_node = |reports: &[Report]| {
+        let medians = (reports.len() > 1).then(|| Report::medians(reports));
+        reports.iter().map(Report::line).chain(medians).collect::<Vec<_>>()
+    };
+    reports.chunks(runs.max(1)).flat_map(of_node).collect()
+}
+
+/// One report, or one for each node and run.
 async fn on_site(args: &LoadArgs, shutdown: &Shutdown) -> anyhow::Result<Vec<Report>> {
     let site = match (&args.data, &args.config) {
         (None, None) => start(args, shutdown).await?,
@@ -149,8 +161,8 @@ async fn measure_all(args: &LoadArgs, site: &Site, stop: &CancellationToken) -> 
         site.kill(down).await?;
     }
     let mut reports = Vec::new();
-    for node in nodes {
-        reports.push(measure(args, site, node, stop).await?);
+    for node in nodes.iter().flat_map(|node| std::iter::repeat_n(node, args.runs.into())) {
+        reports.push(measure(args, site, node.clone(), stop).await?);
         if stop.is_cancelled() {
             break;
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use agora_process::Log;
 use clap::Args;
 
-use crate::bench::soak::{Plan, run};
+use crate::bench::soak::{Plan, rate_that_fits, run};
 use crate::cli::{interrupted, listen, out};
 
 #[derive(Debug, Args)]
@@ -21,6 +21,10 @@ pub struct SoakArgs {
     /// Clients that write as fast as they are answered.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     clients: u32,
+    /// No more writes a second than these [default: what fits into the answers that databases remember for a day, which
+    /// bounds only runs of ten minutes and more]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
     /// How often memory and disk are looked at.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
     every: Duration,
@@ -47,6 +51,7 @@ pub async fn soak(args: SoakArgs) -> anyhow::Result<ExitCode> {
         down: args.down.clone(),
         time: args.time,
         clients: args.clients as usize,
+        rate: args.rate.unwrap_or_else(|| rate_that_fits(args.time)),
         every: args.every.max(Duration::from_millis(100)),
         back_within: args.back_within,
         keep_log_slots: args.keep_log.unwrap_or(log.keep_slots),

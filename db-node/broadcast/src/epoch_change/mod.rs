@@ -116,6 +116,7 @@ impl Member {
         self.run_question_timer();
         self.run_preparation_timer();
         self.run_transition_timer();
+        self.give_up_if_empty();
         self.run_ask_epoch_timer();
         if now >= self.change.look_due {
             self.change.look_due = now + self.config.timing.heartbeat;

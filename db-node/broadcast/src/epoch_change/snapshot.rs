@@ -6,6 +6,7 @@ use crate::ids::{Epoch, MemberId};
 use crate::log::Log;
 use crate::member::Member;
 use crate::port::{Base, Output, Write};
+use crate::rules::Rule;
 
 impl Member {
     /// A peer's log does not go back far enough. So the giver of the last snapshot is asked, or else the state is needed.
@@ -43,12 +44,13 @@ impl Member {
             self.own.delivered(*local_seq);
         }
         self.skip_delivery_to(base.slot);
+        let is_part = |of| epoch <= of || !self.config.keeps(Rule::SnapshotOfNoLaterEpoch);
         if self.change.transition.is_some() {
             self.take_snapshot_into_transition(epoch, &base);
-        } else if !self.is_changing_epoch() && epoch <= self.accepted && base.slot > self.log.last() {
+        } else if !self.is_changing_epoch() && is_part(self.accepted) && base.slot > self.log.last() {
             self.write_unwritten();
             let slot = base.slot;
-            self.log = Log::new(self.config.members, base.clone());
+            self.log = Log::new(self.config.members, self.config.kept(), base.clone());
             self.pending.skip_to(&self.log.tip().sequenced);
             self.acks.settled = slot;
             self.sequencing.enter_epoch(self.accepted, slot);

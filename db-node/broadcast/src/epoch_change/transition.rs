@@ -154,7 +154,7 @@ impl Member {
         }
         let own = Part {
             tip: match &whole {
-                Some(base) => Some(Tip::new(self.config.members, base)),
+                Some(base) => Some(Tip::new(self.config.members, self.config.kept(), base)),
                 None => from.map(|slot| self.log.tip_at(slot)),
             },
             from: match whole {
@@ -199,7 +199,7 @@ impl Member {
         if slot < end {
             part.fetched.retain(|entry| entry.sequence.slot <= slot);
             let mut tip = match &part.from {
-                From::Snapshot(base) => Tip::new(self.config.members, base),
+                From::Snapshot(base) => Tip::new(self.config.members, self.config.kept(), base),
                 From::Log(slot) => self.log.tip_at(*slot),
             };
             for entry in &part.fetched {
@@ -260,6 +260,20 @@ impl Member {
         }
     }
 
+    /// Who knows of no group, and does not come into the epoch that it was told of, forgets about that: the only member that had
+    /// accepted it may have lost its disk, and the group may have to go on from a lower one. It has promised nothing to anybody, so
+    /// nobody counts on it. Who is in a group can't do so; that asks for the next epoch instead.
+    pub(super) fn give_up_if_empty(&mut self) {
+        let Some(transition) = self.change.transition.as_ref().filter(|_| self.is_empty()) else { return };
+        let timing = &self.config.timing;
+        // It is not seen how a snapshot comes along.
+        let limit = if transition.part.tip.is_some() { 2 * timing.change_timeout } else { timing.hold_log };
+        if self.now.monotonic >= self.change.moved + limit {
+            self.set_transition_aside();
+            self.promised = self.accepted;
+        }
+    }
+
     pub(crate) fn take_entries_of_change(
         &mut self,
         from: MemberId,
@@ -298,11 +312,12 @@ impl Member {
 
     /// A snapshot is installed. It is of use if what it covers is of this epoch's history: committed in no later one.
     pub(super) fn take_snapshot_into_transition(&mut self, epoch: Epoch, base: &Base) {
-        let members = self.config.members;
+        let (members, kept) = (self.config.members, self.config.kept());
         let Some(transition) = &mut self.change.transition else { return };
         let is_ahead = transition.part.tip.as_ref().is_none_or(|tip| base.slot > tip.slot);
-        if epoch <= transition.epoch() && is_ahead {
-            let tip = Some(Tip::new(members, base));
+        let is_part = epoch <= transition.epoch() || !kept.keeps(Rule::SnapshotOfNoLaterEpoch);
+        if is_part && is_ahead {
+            let tip = Some(Tip::new(members, kept, base));
             transition.part = Part { from: From::Snapshot(base.clone()), fetched: Vec::new(), tip };
             transition.attempt = 0;
             self.change.moved = self.now.monotonic;
@@ -355,7 +370,7 @@ impl Member {
             self.pending.put_back(&dropped, &self.log.tip().sequenced);
         }
         if let From::Snapshot(base) = from {
-            self.log = Log::new(self.config.members, base.clone());
+            self.log = Log::new(self.config.members, self.config.kept(), base.clone());
             self.pending.skip_to(&self.log.tip().sequenced);
             self.acks.settled = base.slot;
             writes.push(Write::Purge(base));

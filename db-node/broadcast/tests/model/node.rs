@@ -202,7 +202,9 @@ impl Node {
             StateAfter::Lost => disk.state_durable,
         };
         disk.crash(kept, applied);
-        disk.restart();
+        if broken != Some(Rule::RaisedAtEachStart) {
+            disk.raise_incarnation();
+        }
         Node::start(me, disk, self.clock, self.proposed.clone(), broken)
     }
 

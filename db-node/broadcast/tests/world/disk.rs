@@ -124,10 +124,9 @@ impl Disk {
         self.applied_epochs.retain(|slot, _| *slot <= applied);
     }
 
-    /// What a member finds that starts now.
-    pub fn restart(&mut self) -> Durable {
+    /// A member starts from it.
+    pub fn raise_incarnation(&mut self) {
         self.durable.incarnation.0 += 1;
-        self.found()
     }
 
     pub fn found(&self) -> Durable {

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use agora_broadcast::{
     Base, Config, DiskId, Epoch, Input, Member, MemberId, Now, PersistId, ProposalId, ReadId, RequestId,
-    Slot, Write,
+    Rule, Slot, Write,
 };
 use bytes::Bytes;
 use rand::Rng;
@@ -252,7 +252,12 @@ impl World {
         if self.is_up(id) {
             return;
         }
-        let incarnation = self.node_mut(id).disk.restart().incarnation;
+        let mut config = Config::new(id, u16::try_from(self.nodes.len()).unwrap());
+        (self.configure)(&mut config);
+        if config.broken != Some(Rule::RaisedAtEachStart) {
+            self.node_mut(id).disk.raise_incarnation();
+        }
+        let incarnation = self.node(id).disk.durable.incarnation;
         self.trace.note(self.now, || format!("{id} starts again, in incarnation {}", incarnation.0));
         self.start(id);
     }

@@ -30,7 +30,15 @@ pub fn try_plan(plan: &Plan, broken: Option<Rule>) -> (Option<Failure>, Vec<(Pla
     (outcome.err().map(|panic| failure(panic.as_ref())), world.quirks.met.into_iter().collect())
 }
 
-fn failure(panic: &dyn Any) -> Failure {
+impl Failure {
+    /// Not that something did not happen in time, but that something happened which never may.
+    pub fn is_of_safety(&self) -> bool {
+        !self.0.starts_with("liveness")
+    }
+}
+
+/// What a panic said.
+pub fn failure(panic: &dyn Any) -> Failure {
     let said = panic.downcast_ref::<String>().map(String::as_str);
     let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or_default();
     let first_line = said.lines().next().unwrap_or_default();

@@ -66,6 +66,8 @@ fn run<M: StateMachine>(
         if let Some(Job::Install { slot, epoch, file, done }) = next {
             // Who asked for it is gone only when the node stops.
             let _ = done.send(install(replica, applied, (slot, epoch), &file)?);
+            // What can't be removed now is removed at the next start.
+            let _ = std::fs::remove_file(&file);
         }
     }
     Ok(())

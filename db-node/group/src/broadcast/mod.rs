@@ -37,6 +37,8 @@ mod running;
 mod snapshot_check;
 mod snapshot_give;
 mod snapshot_take;
+#[cfg(test)]
+mod snapshot_tests;
 mod state_sync;
 mod status_report;
 mod waiting;
@@ -154,7 +156,8 @@ pub fn start<M: StateMachine>(
     let links = Links::start(&peers, &options.faults, &events_in, &stop);
     let (snapshots, wanted) = mpsc::channel(1);
     let (events_back, install) = (events_in.clone(), applier.clone());
-    let taker = Taker { peers: peers.clone(), wanted, applier: install, events: events_back, scratch };
+    let taker =
+        Taker { peers: peers.clone(), wanted, applier: install, events: events_back, scratch, begun: None };
     let service = BroadcastPeerService::new(peers, replica.clone(), events_in, stop.clone());
     let clock = Clock::start();
     let waiting = Waiting::new(me, durable.incarnation);

@@ -1,7 +1,7 @@
 //! How both ends of a snapshot make sure that it arrived whole.
 
 /// Counts records and sums them up.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Check {
     records: u64,
     hasher: crc32fast::Hasher,
@@ -16,8 +16,13 @@ impl Check {
         }
     }
 
+    /// How many there were so far.
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
     /// How many there were, and their CRC-32.
-    pub(super) fn finish(self) -> (u64, u32) {
-        (self.records, self.hasher.finalize())
+    pub(super) fn finish(&self) -> (u64, u32) {
+        (self.records, self.hasher.clone().finalize())
     }
 }

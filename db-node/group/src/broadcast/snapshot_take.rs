@@ -1,16 +1,17 @@
 //! Takes the whole state from a peer when the log no longer helps: into a file first, then, checked, into the replica.
 //!
-//! A broken transfer costs nothing but time: the state that was there stays until the new one is complete.
+//! The state that was there stays until the new one is complete. A transfer that breaks off goes on where it was, as long as the giver
+//! still has that state and this process lives; the checksum at the end is over all of it.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agora_broadcast::{Base, Epoch, MemberId};
+use agora_broadcast::{Base, Epoch, MemberId, Slot};
 use agora_machine::Record;
 use agora_proto::snapshot::snapshots_client::SnapshotsClient;
-use agora_proto::snapshot::{Part, Records, Start, TakeRequest, part};
+use agora_proto::snapshot::{End, Part, Records, Start, TakeRequest, part};
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -31,7 +32,7 @@ const FILE: &str = "snapshot";
 
 /// Why a snapshot could not be taken. Another attempt may do better.
 #[derive(Debug, thiserror::Error)]
-enum TakeError {
+pub(super) enum TakeError {
     #[error("can't connect: {0}")]
     Connect(#[from] tonic::transport::Error),
     #[error("the peer: {0}")]
@@ -55,6 +56,34 @@ pub(super) struct Taker {
     pub(super) events: mpsc::Sender<Event>,
     /// Where the file goes.
     pub(super) scratch: PathBuf,
+    /// What there is of a snapshot that broke off.
+    pub(super) begun: Option<Begun>,
+}
+
+/// A first part of a snapshot, in the file.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) giver: MemberId,
+    pub(super) slot: Slot,
+    check: Check,
+}
+
+impl Begun {
+    fn nothing(giver: MemberId, slot: Slot) -> Self {
+        Begun { giver, slot, check: Check::default() }
+    }
+
+    /// Whether this start goes on where it ends.
+    fn goes_on_with(&self, giver: MemberId, base: &Base, start: &Start) -> bool {
+        (self.giver, self.slot, self.check.records()) == (giver, base.slot, start.skipped)
+    }
+}
+
+/// A snapshot as it comes in, after its start.
+struct Coming {
+    giver: MemberId,
+    start: Start,
+    parts: Streaming<Part>,
 }
 
 impl Taker {
@@ -70,54 +99,79 @@ impl Taker {
         }
     }
 
-    async fn take(&self, from: MemberId) -> Result<Base, TakeError> {
+    pub(super) async fn take(&mut self, from: MemberId) -> Result<Base, TakeError> {
         let file = self.scratch.join(FILE);
-        let (epoch, base) = self.fetch(from, &file).await?;
+        let (giver, epoch, base) = self.fetch(from, &file).await?;
         let (done, installed) = oneshot::channel();
         let install = Job::Install { slot: base.slot, epoch: base.epoch, file, done };
         self.applier.send(install).await.map_err(|_| TakeError::Stopping)?;
         installed.await.map_err(|_| TakeError::Stopping)?.map_err(TakeError::Damaged)?;
-        let event = Event::SnapshotInstalled { from, epoch, base: base.clone() };
+        let event = Event::SnapshotInstalled { from: giver, epoch, base: base.clone() };
         self.events.send(event).await.map_err(|_| TakeError::Stopping)?;
         Ok(base)
     }
 
-    async fn fetch(&self, from: MemberId, file: &Path) -> Result<(Epoch, Base), TakeError> {
-        let peer = self.peers.all.get(usize::from(from.0)).ok_or(TakeError::Silent)?;
-        tracing::info!(peer = peer.name, "taking a snapshot");
-        let mut request = Request::new(TakeRequest {});
+    /// The whole snapshot in the file: from this peer, or from who gave the first part of it.
+    async fn fetch(&mut self, from: MemberId, file: &Path) -> Result<(MemberId, Epoch, Base), TakeError> {
+        let Coming { giver, start, mut parts } = self.begin(from).await?;
+        let (epoch, base) = read_start(&start)?;
+        let begun = match self.begun.take() {
+            Some(begun) if begun.goes_on_with(giver, &base, &start) => begun,
+            _ if start.skipped == 0 => Begun::nothing(giver, base.slot),
+            _ => return Err(TakeError::Damaged("it leaves out what was not taken".into())),
+        };
+        let (to_write, written) = write(file.to_owned(), begun);
+        let ended = pass_on(&mut parts, to_write).await;
+        let begun = written.await.map_err(|_| TakeError::Stopping)?;
+        let begun = begun.map_err(|error| TakeError::File(file.to_owned(), error))?;
+        match ended {
+            Ok(end) if begun.check.finish() == (end.records, end.checksum) => Ok((giver, epoch, base)),
+            Ok(_) => Err(TakeError::Damaged("its checksum is another one".into())),
+            Err(error) => {
+                self.begun = Some(begun);
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins, with who gave the first part of a snapshot if there is one and that peer answers.
+    async fn begin(&self, from: MemberId) -> Result<Coming, TakeError> {
+        if let Some(Begun { giver, slot, check }) = &self.begun {
+            let rest = TakeRequest { slot: slot.0, records: check.records() };
+            match self.ask(*giver, rest).await {
+                Err(error) if *giver != from => tracing::info!(%giver, %error, "the rest is not to be had"),
+                answer => return answer,
+            }
+        }
+        self.ask(from, TakeRequest::default()).await
+    }
+
+    async fn ask(&self, giver: MemberId, asked: TakeRequest) -> Result<Coming, TakeError> {
+        let peer = self.peers.all.get(usize::from(giver.0)).ok_or(TakeError::Silent)?;
+        tracing::info!(peer = peer.name, has = asked.records, "taking a snapshot");
+        let mut request = Request::new(asked);
         *request.metadata_mut() = self.peers.introduction(peer).metadata().clone();
         let mut client = SnapshotsClient::new(connect(peer).await?).max_decoding_message_size(PART_BYTES);
         let taken = timeout(PATIENCE, client.take(request)).await.map_err(|_| TakeError::Silent)??;
         let mut parts = taken.into_inner();
-        let start = match next(&mut parts).await? {
-            part::Part::Start(start) => read_start(&start)?,
-            _ => return Err(TakeError::Damaged("it does not begin with a start".into())),
-        };
-        let (to_write, written) = write(file.to_owned());
-        loop {
-            match next(&mut parts).await? {
-                part::Part::Records(records) => {
-                    // If the writer has ended it has an error to tell.
-                    if to_write.send(records).await.is_err() {
-                        break;
-                    }
-                }
-                part::Part::End(end) => {
-                    drop(to_write);
-                    let written = written.await.map_err(|_| TakeError::Stopping)?;
-                    let found = written.map_err(|error| TakeError::File(file.to_owned(), error))?;
-                    return match found == (end.records, end.checksum) {
-                        true => Ok(start),
-                        false => Err(TakeError::Damaged("its checksum is another one".into())),
-                    };
-                }
-                part::Part::Start(_) => return Err(TakeError::Damaged("it begins twice".into())),
-            }
+        match next(&mut parts).await? {
+            part::Part::Start(start) => Ok(Coming { giver, start, parts }),
+            _ => Err(TakeError::Damaged("it does not begin with a start".into())),
         }
-        drop(to_write);
-        let error = written.await.map_err(|_| TakeError::Stopping)?.err();
-        Err(TakeError::File(file.to_owned(), error.unwrap_or_else(|| std::io::ErrorKind::Other.into())))
+    }
+}
+
+/// Hands records on to be written, until the end of the snapshot.
+async fn pass_on(parts: &mut Streaming<Part>, to_write: mpsc::Sender<Records>) -> Result<End, TakeError> {
+    loop {
+        match next(parts).await? {
+            // If the writer has ended it has an error to tell.
+            part::Part::Records(records) => {
+                to_write.send(records).await.map_err(|_| TakeError::Stopping)?;
+            }
+            part::Part::End(end) => return Ok(end),
+            part::Part::Start(_) => return Err(TakeError::Damaged("it begins twice".into())),
+        }
     }
 }
 
@@ -134,21 +188,25 @@ fn read_start(start: &Start) -> Result<(Epoch, Base), TakeError> {
     Ok((epoch, base))
 }
 
-type Written = tokio::task::JoinHandle<std::io::Result<(u64, u32)>>;
+type Written = tokio::task::JoinHandle<std::io::Result<Begun>>;
 
-/// Writes records to a file on a blocking thread, each chunk behind its length.
-fn write(path: PathBuf) -> (mpsc::Sender<Records>, Written) {
+/// Writes records to a file on a blocking thread, each chunk behind its length, after what is begun there.
+fn write(path: PathBuf, mut begun: Begun) -> (mpsc::Sender<Records>, Written) {
     let (chunks, mut to_write) = mpsc::channel::<Records>(2);
     let written = tokio::task::spawn_blocking(move || {
-        let (mut file, mut check) = (BufWriter::new(File::create(path)?), Check::default());
+        let file = match begun.check.records() {
+            0 => File::create(path)?,
+            _ => OpenOptions::new().append(true).open(path)?,
+        };
+        let mut file = BufWriter::new(file);
         while let Some(chunk) = to_write.blocking_recv() {
-            chunk.records.iter().for_each(|record| check.add(&record.key, &record.value));
+            chunk.records.iter().for_each(|record| begun.check.add(&record.key, &record.value));
             let bytes = chunk.encode_to_vec();
             file.write_all(&(bytes.len() as u64).to_be_bytes())?;
             file.write_all(&bytes)?;
         }
         file.flush()?;
-        Ok(check.finish())
+        Ok(begun)
     });
     (chunks, written)
 }
@@ -199,11 +257,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);
         let record = |n: u8| snapshot::Record { key: vec![n].into(), value: vec![n; 3].into() };
-        let (chunks, written) = write(path.clone());
+        let (chunks, written) = write(path.clone(), Begun::nothing(MemberId(1), Slot(7)));
         chunks.send(Records { records: vec![record(1), record(2)] }).await.unwrap();
+        drop(chunks);
+        let begun = written.await.unwrap().unwrap();
+        assert_eq!(begun.check.records(), 2);
+        let (chunks, written) = write(path.clone(), begun);
         chunks.send(Records { records: vec![record(3)] }).await.unwrap();
         drop(chunks);
-        assert_eq!(written.await.unwrap().unwrap().0, 3);
+        assert_eq!(written.await.unwrap().unwrap().check.records(), 3);
         let keys: Vec<u8> = read(&path).unwrap().map(|record| record.unwrap().key[0]).collect();
         assert_eq!(keys, [1, 2, 3]);
         let bytes = std::fs::read(&path).unwrap();
