@@ -1,5 +1,5 @@
 //! What is no call, no message of a peer or too large, at the ports of real nodes: it gets its error and changes nothing.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod garbage;
 mod nodes;

@@ -153,7 +153,8 @@ impl Words {
             .map_or(0, |space| space + text[space..].chars().next().map_or(1, char::len_utf8));
         let (before, word) = text.split_at(start);
         // Within quotation marks nothing can be foreseen.
-        let Some(before) = shlex::split(before) else { return (start, Vec::new()) };
+        let before = before.replace(char::is_whitespace, " ");
+        let Some(before) = shlex::split(&before) else { return (start, Vec::new()) };
         let candidates = match before.split_first() {
             None => self.commands.iter().map(|command| command.name.as_str()).collect(),
             Some((first, _)) if first == "help" => {
