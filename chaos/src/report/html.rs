@@ -13,7 +13,7 @@ use crate::faults::Happening;
 
 const STYLE: &str = "body{font-family:sans-serif;max-width:1200px;margin:2em auto;padding:0 1em;color:#222}\
 table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.3em .7em;text-align:left}\
-td.n{text-align:right}.note{background:#fff3cd;padding:.4em .7em}summary{cursor:pointer}.held{color:#27823f}.broken{color:#b01010;font-weight:bold}\
+td.n{text-align:right;white-space:nowrap}.note{background:#fff3cd;padding:.4em .7em}summary{cursor:pointer}.held{color:#27823f}.broken{color:#b01010;font-weight:bold}\
 pre{background:#f5f5f5;padding:.6em;overflow-x:auto;font-size:12px}.picture{display:flex}.picture svg{flex:none}.course{overflow-x:auto}h1 small{font-weight:normal;color:#777}";
 
 /// The whole page.
