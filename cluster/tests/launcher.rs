@@ -175,13 +175,14 @@ fn the_standard_cluster_starts_on_the_ports_that_its_base_gives() {
     let base = (11_000..30_000).step_by(1_300).find(|base| !refused(base)).unwrap();
     let mut launcher = Launcher::start(&["--base-port", &base.to_string(), "--data", data]);
     assert_eq!(launcher.pids().len(), 19);
-    let address = |offset: u16| Value::from(format!("http://127.0.0.1:{}", base + offset));
+    let address = |offset: u16| format!("127.0.0.1:{}", base + offset);
+    let url = |offset: u16| format!("http://{}", address(offset));
     let told = &launcher.ready;
-    assert_eq!((&told["customer_db"][0], &told["product_db"][4]), (&address(101), &address(205)));
-    assert_eq!(
-        (&told["financial"], &told["seller"][0], &told["buyer"][3]),
-        (&address(1000), &address(1101), &address(1204))
-    );
+    assert_eq!(told["customer_db"][0], address(101));
+    assert_eq!(told["product_db"][4], address(205));
+    assert_eq!(told["financial"], url(1000));
+    assert_eq!(told["seller"][0], url(1101));
+    assert_eq!(told["buyer"][3], url(1204));
     let pids = launcher.pids();
     launcher.signal(Signal::SIGINT);
     assert_eq!(launcher.ended(), Some(0));
