@@ -89,6 +89,10 @@ fn a_benchmark_that_is_told_again_clears_up() {
 
 #[test]
 fn hangups_end_a_cluster_but_not_under_nohup() {
+    // What this process ignores, because it runs under nohup itself, its children would; what it catches, they don't inherit.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let _caught = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).unwrap();
     for (ignored, caught) in [("", true), ("trap '' HUP;", false)] {
         let directory = tempfile::tempdir().unwrap();
         let config = write(&small_cluster(&directory.path().join("data")), directory.path());
